@@ -1,0 +1,71 @@
+# The commands of README.md and .ci/run.  `make help` lists them.
+PY ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SHELL := /bin/sh
+C_SOURCES := $(shell find iris_readout -path iris_readout/python -prune -o -type f -print)
+
+.PHONY: help demo test test-c lint bench acceptance docs lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+# One environment for everything; made once, refreshed when what it is built from changes.
+$(VENV)/.ok: pyproject.toml constraints.txt $(C_SOURCES)
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; name one with PY=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q -c constraints.txt 'pip' 'scikit-build-core>=0.11' 'cmake>=3.20' 'ninja'
+	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.ok
+	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test,lint]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.ok
+	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test,docs]'
+	@touch $@
+
+# The C library and command with no Python in them, as a detector controller builds them.
+build/c/.ok: $(VENV)/.ok $(C_SOURCES)
+	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/c -G Ninja -DIRIS_WERROR=ON -DIRIS_TESTS=ON > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
+	@grep -h 'iris-readout' build-c.log || true
+	@rm -f build-c.log
+	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/c
+	@touch $@
+
+demo: $(VENV)/.ok build/c/.ok  ## simulate a night, reduce it, compare it with the truth
+	@$(BIN)/iris-drs demo --out demo
+
+test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
+	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
+	@IRIS_READOUT_COMMAND="$(abspath build/c/tools/iris-readout)" $(BIN)/python -m pytest -n 2
+
+test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address and undefined-behaviour sanitizers
+	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
+	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/sanitize -G Ninja -DIRIS_WERROR=ON -DIRIS_TESTS=ON -DIRIS_SANITIZE=ON > /dev/null
+	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize
+	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/sanitize --output-on-failure -j 2
+
+lint: $(VENV)/.lint  ## style, types and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.ok  ## time the readout kernels against their peers
+	@$(BIN)/python benchmarks/readout.py
+
+acceptance: $(VENV)/.ok build/c/.ok  ## the table of figures against simulated truth
+	@$(BIN)/iris-drs demo --out build/acceptance
+
+docs: $(VENV)/.docs  ## build the documentation, warnings are errors
+	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+lock: pyproject.toml  ## refresh constraints.txt (no URLs in it)
+	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url -q pyproject.toml -o constraints.txt
+
+clean:  ## remove what was built
+	@rm -rf build demo $(VENV)

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * iris_readout: raw detector reads (level 0) to raw science frames (level 1).
+ *
+ * The only public header.  The library takes buffers and gives planes: it does
+ * no input or output, keeps no global state, never prints and never exits.
+ *
+ *     iris_options options;
+ *     iris_ramp *ramp;
+ *     iris_options_init(&options, ny, nx);
+ *     options.gain.value = 3.04f;
+ *     options.read_noise.value = 9.0f;
+ *     iris_ramp_create(&ramp, &options);
+ *     for each read: iris_ramp_push(ramp, counts, IRIS_NATIVE, seconds);
+ *     iris_ramp_finish(ramp, &planes);
+ *     iris_ramp_destroy(ramp);
+ *
+ * Arrays are C order, (ny, nx), x fastest.  Counts are DN, charge is electrons,
+ * rates are electrons per second, times are seconds since the reset.
+ *
+ * Ownership: maps in iris_options are views; they must outlive the ramp and are
+ * never written.  Planes belong to the caller.  A read handed to
+ * iris_ramp_push may be reused as soon as the call returns.
+ *
+ * Threads: different ramps may be used by different threads at the same time;
+ * one ramp must not.  iris_ramp_finish may start threads of its own
+ * (options.nthreads); results do not depend on their number.
+ *
+ * Errors: every call returns an iris_status.  iris_status_text gives a
+ * sentence for it, iris_ramp_error the details of the last failure of a ramp.
+ */
+#ifndef IRIS_READOUT_H
+#define IRIS_READOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The one place where the version of the whole distribution stands. */
+#define IRIS_READOUT_VERSION "0.1.0"
+/* Changes whenever a struct or a prototype below changes. */
+#define IRIS_READOUT_ABI 1
+
+#if defined(__GNUC__)
+#define IRIS_API __attribute__((visibility("default")))
+#else
+#define IRIS_API
+#endif
+
+typedef enum iris_status {
+	IRIS_OK = 0,
+	IRIS_ERROR_NULL,       /* a required pointer is NULL */
+	IRIS_ERROR_MEMORY,     /* memory could not be had */
+	IRIS_ERROR_SHAPE,      /* sizes do not fit together */
+	IRIS_ERROR_OPTION,     /* an option is out of range */
+	IRIS_ERROR_REFERENCE,  /* gain, noise or another map is unusable */
+	IRIS_ERROR_TIME,       /* read times do not rise */
+	IRIS_ERROR_TOO_FEW,    /* fewer than two reads */
+	IRIS_ERROR_STATE       /* call out of order, e.g. push after finish */
+} iris_status;
+
+/* Data-quality bits, the same as liger_iris_pipeline.dq.Flag. */
+enum iris_dq {
+	IRIS_DQ_DO_NOT_USE = 0,
+	IRIS_DQ_SATURATED = 1,
+	IRIS_DQ_JUMP_DET = 2,
+	IRIS_DQ_DROPOUT = 3,
+	IRIS_DQ_OUTLIER = 4,
+	IRIS_DQ_PERSISTENCE = 5,
+	IRIS_DQ_AD_FLOOR = 6,
+	IRIS_DQ_CHARGELOSS = 7,
+	IRIS_DQ_SUBARRAY = 8,
+	IRIS_DQ_NON_SCIENCE = 9,
+	IRIS_DQ_DEAD = 10,
+	IRIS_DQ_HOT = 11,
+	IRIS_DQ_WARM = 12,
+	IRIS_DQ_LOW_QE = 13,
+	IRIS_DQ_COLD = 14,
+	IRIS_DQ_TELEGRAPH = 15,
+	IRIS_DQ_NONLINEAR = 16,
+	IRIS_DQ_BAD_REF_PIXEL = 17,
+	IRIS_DQ_NO_FLAT_FIELD = 18,
+	IRIS_DQ_NO_GAIN_VALUE = 19,
+	IRIS_DQ_NO_LIN_CORR = 20,
+	IRIS_DQ_NO_SAT_CHECK = 21,
+	IRIS_DQ_UNRELIABLE_BIAS = 22,
+	IRIS_DQ_UNRELIABLE_DARK = 23,
+	IRIS_DQ_UNRELIABLE_SLOPE = 24,
+	IRIS_DQ_UNRELIABLE_FLAT = 25,
+	IRIS_DQ_UNRELIABLE_WAVESOL = 26,
+	IRIS_DQ_FLUX_ESTIMATED = 27,
+	IRIS_DQ_TELLURIC = 28,
+	IRIS_DQ_OH_LINE = 29,
+	IRIS_DQ_OTHER_BAD_PIXEL = 30,
+	IRIS_DQ_REFERENCE_PIXEL = 31
+};
+/* Mask of a bit: IRIS_DQ_MASK(IRIS_DQ_SATURATED) == 2. */
+#define IRIS_DQ_MASK(bit) ((uint32_t)1 << (bit))
+
+typedef enum iris_mode {
+	IRIS_MODE_UTR = 0,  /* least-squares slope of all usable reads */
+	IRIS_MODE_CDS = 1,  /* last minus first usable read */
+	IRIS_MODE_MCDS = 2  /* mean of the last minus mean of the first nfowler */
+} iris_mode;
+
+typedef enum iris_byte_order {
+	IRIS_NATIVE = 0,  /* uint16 in the order of this machine */
+	IRIS_SWAPPED = 1, /* uint16 in the other order */
+	IRIS_FITS = 2     /* FITS bytes: big-endian int16 with BZERO 32768 */
+} iris_byte_order;
+
+/* A quantity per pixel (map, ny*nx) or, where map is NULL, for all (value). */
+typedef struct iris_map {
+	const float *map;
+	float value;
+} iris_map;
+
+/*
+ * Linearity: x = reference-corrected DN - pedestal, y = sum c_k x^k replaces x.
+ * From the first read with x > limit on, reads are not used (NONLINEAR).
+ */
+typedef struct iris_linearity {
+	size_t ncoef;          /* 0: no linearity correction */
+	const float *coeffs;   /* (ncoef, ny, nx), ascending powers of DN */
+	const float *limit;    /* (ny, nx) DN, or NULL: no limit */
+	const float *pedestal; /* (ny, nx) DN, or NULL: 0 */
+} iris_linearity;
+
+typedef struct iris_options {
+	size_t ny, nx;
+	iris_mode mode;
+	size_t nfowler;            /* MCDS: reads in each mean, >= 1 */
+	double jump_sigma;         /* two-sided jump threshold; 0 = off (UTR) */
+	size_t saturation_grow;    /* pixels around a saturated one to mask */
+	size_t ref_pixels;         /* width of the reference border, 0 = none */
+	size_t noutputs;           /* vertical output stripes; divides nx */
+	unsigned nthreads;         /* 0: as many as there are processors */
+	iris_map gain;             /* e-/DN, > 0 */
+	iris_map read_noise;       /* e- rms of one read, > 0 */
+	iris_map saturation;       /* raw DN; a read at or above is saturated */
+	const uint32_t *bad_pixels; /* (ny, nx) DQ to OR in, or NULL */
+	iris_linearity linearity;
+} iris_options;
+
+/*
+ * Result planes, each (ny, nx) or NULL when not wanted (rate is required).
+ * photon_factor is d var_photon / d rate [1/s]: what iris_combine_ramps needs.
+ */
+typedef struct iris_planes {
+	float *rate;          /* e-/s, NaN without a rate, 0 on reference pixels */
+	float *var_read;      /* (e-/s)^2, includes the reference correction */
+	float *var_photon;    /* (e-/s)^2 */
+	float *photon_factor; /* 1/s */
+	float *chi2;          /* per degree of freedom, NaN at none */
+	uint32_t *dq;
+	uint16_t *nused;      /* reads used */
+} iris_planes;
+
+typedef enum iris_event_kind {
+	IRIS_EVENT_JUMP = 0,
+	IRIS_EVENT_SATURATION = 1
+} iris_event_kind;
+
+/* One decision about one pixel.  Sorted by y, x, read. */
+typedef struct iris_event {
+	uint32_t read; /* 1-based: the first read that contains the event */
+	uint32_t y, x;
+	uint32_t kind;   /* iris_event_kind */
+	float amplitude; /* e-, signed; NaN for saturation */
+	float sigma;     /* amplitude over its error; NaN for saturation */
+} iris_event;
+
+typedef struct iris_ramp iris_ramp; /* opaque */
+
+/* Version and ABI of the library that was loaded. */
+IRIS_API const char *iris_readout_version(void);
+IRIS_API int iris_readout_abi(void);
+
+/* A sentence for a status; never NULL, static storage. */
+IRIS_API const char *iris_status_text(iris_status status);
+
+/*
+ * Set defaults: UTR, nfowler 1, jump_sigma 4.5, grow 0, ref_pixels 4,
+ * noutputs 64, nthreads 0, gain and read noise unset (must be given),
+ * saturation 65535, no maps.
+ */
+IRIS_API void iris_options_init(iris_options *options, size_t ny, size_t nx);
+
+/*
+ * Check the options and make a ramp.  Single bad pixels of a gain or noise map
+ * (not finite, <= 0) get NO_GAIN_VALUE or OTHER_BAD_PIXEL and DO_NOT_USE; a bad
+ * scalar or a map without one good pixel is IRIS_ERROR_REFERENCE.
+ * message (may be NULL) receives up to size bytes of detail on failure.
+ */
+IRIS_API iris_status iris_ramp_create(iris_ramp **ramp,
+				      const iris_options *options,
+				      char *message, size_t size);
+
+/* Take one read, ny*nx counts, begun `seconds` after the reset (rising). */
+IRIS_API iris_status iris_ramp_push(iris_ramp *ramp, const uint16_t *read,
+				    iris_byte_order order, double seconds);
+
+/* Number of reads pushed so far. */
+IRIS_API size_t iris_ramp_nread(const iris_ramp *ramp);
+
+/* Fit all reads pushed so far.  Needs two reads. */
+IRIS_API iris_status iris_ramp_finish(iris_ramp *ramp,
+				      const iris_planes *planes);
+
+/* Events of the last finish; valid until the next call on this ramp. */
+IRIS_API const iris_event *iris_ramp_events(const iris_ramp *ramp,
+					    size_t *count);
+
+/* Forget the reads, keep the options: ready for the next ramp. */
+IRIS_API iris_status iris_ramp_reset(iris_ramp *ramp);
+
+/* Detail of the last failure of this ramp, "" if none. */
+IRIS_API const char *iris_ramp_error(const iris_ramp *ramp);
+
+IRIS_API void iris_ramp_destroy(iris_ramp *ramp);
+
+/*
+ * Combine the ramps of one exposure pixel by pixel.  Weights are
+ * 1 / (var_read + photon_factor * common rate), the common rate being the mean
+ * of the ramps weighted by 1 / var_read, not below 0: a ramp's own photon
+ * variance never weighs.  A ramp with DO_NOT_USE has weight 0; dq is the OR of
+ * the used ramps' bits, DO_NOT_USE (and the OR of all) only if none was used.
+ * All planes but chi2 and nused must be present in every ramp; chi2 is the
+ * mean over used ramps weighted by degrees of freedom (nused - 2), nused the
+ * sum (saturating at 65535).
+ */
+IRIS_API iris_status iris_combine_ramps(const iris_planes *ramps,
+					size_t nramps, size_t npixels,
+					const iris_planes *out);
+
+/*
+ * Merge the FITS headers of the reads of one exposure, in time order, into one
+ * list of 80-byte cards.  A keyword with the same value in every read is kept
+ * once; one that varies keeps the value of the middle read under its own name
+ * and gets two more cards, start and end, named by iris_header_span_name.
+ * Structural cards (SIMPLE BITPIX NAXIS* EXTEND BZERO BSCALE PCOUNT GCOUNT
+ * XTENSION GROUPS CHECKSUM DATASUM END) are dropped, COMMENT and HISTORY cards
+ * are united, cards that are not text are dropped.
+ *
+ * Given:    headers[i]  the cards of read i, ncards[i] * 80 bytes, no END needed
+ * Returned: *cards (malloc'ed, free with iris_free), *count cards
+ */
+IRIS_API iris_status iris_merge_headers(const char *const *headers,
+					const size_t *ncards, size_t nreads,
+					char **cards, size_t *count);
+
+/*
+ * Name of the start ('S') or end ('E') card of a keyword: KEY_S for up to six
+ * letters, else its first five and its last letter, then _S (READTIME ->
+ * READTE_S).
+ */
+IRIS_API void iris_header_span_name(const char *keyword, char which,
+				    char name[9]);
+
+IRIS_API void iris_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,208 @@
+"""The C library: where it is, its structures and prototypes as ``iris_readout.h`` has them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.resources
+import os
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_size_t,
+    c_uint,
+    c_uint32,
+    c_void_p,
+)
+from pathlib import Path
+from typing import Any, ClassVar
+
+from iris_readout.errors import (
+    InvalidValueError,
+    LibraryError,
+    OutOfMemoryError,
+    StateError,
+)
+
+__all__ = ["ABI", "Event", "Linearity", "Map", "Options", "Planes", "check", "library", "version"]
+
+ABI = 1
+VARIABLE = "IRIS_READOUT_LIBRARY"
+NAME = "libiris_readout.so"
+
+OK, ERROR_MEMORY, ERROR_STATE = 0, 2, 8
+MODES = {"utr": 0, "cds": 1, "mcds": 2}
+NATIVE, SWAPPED = 0, 1
+EVENT_KINDS = ("JUMP", "SATURATION")
+DO_NOT_USE = 1
+
+
+class Map(Structure):
+    """``iris_map``: a value per pixel, or one for all."""
+
+    _fields_: ClassVar = [("map", c_void_p), ("value", c_float)]
+
+
+class Linearity(Structure):
+    """``iris_linearity``."""
+
+    _fields_: ClassVar = [
+        ("ncoef", c_size_t),
+        ("coeffs", c_void_p),
+        ("limit", c_void_p),
+        ("pedestal", c_void_p),
+    ]
+
+
+class Options(Structure):
+    """``iris_options``."""
+
+    _fields_: ClassVar = [
+        ("ny", c_size_t),
+        ("nx", c_size_t),
+        ("mode", c_int),
+        ("nfowler", c_size_t),
+        ("jump_sigma", c_double),
+        ("saturation_grow", c_size_t),
+        ("ref_pixels", c_size_t),
+        ("noutputs", c_size_t),
+        ("nthreads", c_uint),
+        ("gain", Map),
+        ("read_noise", Map),
+        ("saturation", Map),
+        ("bad_pixels", c_void_p),
+        ("linearity", Linearity),
+    ]
+
+
+class Planes(Structure):
+    """``iris_planes``."""
+
+    _fields_: ClassVar = [
+        ("rate", c_void_p),
+        ("var_read", c_void_p),
+        ("var_photon", c_void_p),
+        ("photon_factor", c_void_p),
+        ("chi2", c_void_p),
+        ("dq", c_void_p),
+        ("nused", c_void_p),
+    ]
+
+
+class Event(Structure):
+    """``iris_event``."""
+
+    _fields_: ClassVar = [
+        ("read", c_uint32),
+        ("y", c_uint32),
+        ("x", c_uint32),
+        ("kind", c_uint32),
+        ("amplitude", c_float),
+        ("sigma", c_float),
+    ]
+
+
+PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
+    "iris_readout_version": (c_char_p, []),
+    "iris_readout_abi": (c_int, []),
+    "iris_status_text": (c_char_p, [c_int]),
+    "iris_options_init": (None, [POINTER(Options), c_size_t, c_size_t]),
+    "iris_ramp_create": (c_int, [POINTER(c_void_p), POINTER(Options), POINTER(c_char), c_size_t]),
+    "iris_ramp_push": (c_int, [c_void_p, c_void_p, c_int, c_double]),
+    "iris_ramp_nread": (c_size_t, [c_void_p]),
+    "iris_ramp_finish": (c_int, [c_void_p, POINTER(Planes)]),
+    "iris_ramp_events": (POINTER(Event), [c_void_p, POINTER(c_size_t)]),
+    "iris_ramp_reset": (c_int, [c_void_p]),
+    "iris_ramp_error": (c_char_p, [c_void_p]),
+    "iris_ramp_destroy": (None, [c_void_p]),
+    "iris_combine_ramps": (c_int, [POINTER(Planes), c_size_t, c_size_t, POINTER(Planes)]),
+    "iris_merge_headers": (
+        c_int,
+        [POINTER(c_char_p), POINTER(c_size_t), c_size_t, POINTER(c_void_p), POINTER(c_size_t)],
+    ),
+    "iris_header_span_name": (None, [c_char_p, c_char, POINTER(c_char)]),
+    "iris_free": (None, [c_void_p]),
+}
+
+
+def _find() -> Path:
+    """Return the path of the library: $IRIS_READOUT_LIBRARY, else the one in the installed package."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        path = Path(named)
+    else:
+        path = Path(str(importlib.resources.files("iris_readout").joinpath(NAME)))
+    if not path.is_file():
+        raise LibraryError(
+            f"iris_readout library: got no file {path}, expected the C library there; "
+            f"install the package or set {VARIABLE}"
+        )
+    return path
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Load the C library once and set its prototypes; calls release the GIL.
+
+    Returns
+    -------
+    ctypes.CDLL
+        The library.
+
+    Raises
+    ------
+    LibraryError
+        It is missing, cannot be loaded or has another ABI than this package.
+    """
+    path = _find()
+    try:
+        loaded = ctypes.CDLL(str(path))
+        for name, (result, arguments) in PROTOTYPES.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise LibraryError(
+            f"iris_readout library: got {error}, expected libiris_readout; "
+            f"install the package again or set {VARIABLE}"
+        ) from error
+    if loaded.iris_readout_abi() != ABI:
+        raise LibraryError(
+            f"iris_readout library: got ABI {loaded.iris_readout_abi()} from {path}, expected {ABI}; "
+            f"install library and package from one source"
+        )
+    return loaded
+
+
+def version() -> str:
+    """Return the version of the C library, which is that of the package."""
+    return str(library().iris_readout_version().decode())
+
+
+def check(status: int, detail: bytes | None = None) -> None:
+    """Raise the exception that belongs to a status; return if it is good.
+
+    Parameters
+    ----------
+    status : int
+        What a call of the library returned.
+    detail : bytes, optional
+        What the library says about it; else the sentence of the status.
+
+    Raises
+    ------
+    Error
+        The subclass that fits the status.
+    """
+    if status == OK:
+        return
+    text = (detail or library().iris_status_text(status)).decode()
+    if status == ERROR_MEMORY:
+        raise OutOfMemoryError(text)
+    if status == ERROR_STATE:
+        raise StateError(text)
+    raise InvalidValueError(text)

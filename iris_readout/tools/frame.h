@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The rate image and the events of an exposure. */
+#ifndef FRAME_H
+#define FRAME_H
+
+#include "exposure.h"
+#include "iris_readout.h"
+#include "plan.h"
+
+typedef struct ramp_event {
+	uint32_t ramp; /* 1-based */
+	iris_event event;
+} ramp_event;
+
+typedef struct frame {
+	size_t ny, nx;
+	iris_planes planes;
+	ramp_event *events;
+	size_t nevent;
+} frame;
+
+/* Fit each ramp, one read in memory at a time, and combine them. */
+bool frame_fit(frame *f, const exposure *e, const plan *p, bool events,
+	       report *r);
+void frame_free(frame *f);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool make_room(text_buffer *t, size_t more)
+{
+	size_t capacity = 2 * t->capacity + more + 64;
+	char *start;
+
+	if (t->failed || t->length + more < t->capacity)
+		return !t->failed;
+	start = realloc(t->start, capacity);
+	t->failed = start == NULL;
+	if (t->failed)
+		return false;
+	t->start = start;
+	t->capacity = capacity;
+	return true;
+}
+
+void text_add(text_buffer *t, const char *format, ...)
+{
+	va_list arguments, again;
+	int n;
+
+	va_start(arguments, format);
+	va_copy(again, arguments);
+	n = vsnprintf(NULL, 0, format, arguments);
+	if (n >= 0 && make_room(t, (size_t)n + 1)) {
+		(void)vsnprintf(t->start + t->length, (size_t)n + 1, format,
+				again);
+		t->length += (size_t)n;
+	}
+	va_end(again);
+	va_end(arguments);
+}
+
+void text_add_json(text_buffer *t, const char *string)
+{
+	text_add(t, "\"");
+	for (; *string != '\0'; string++) {
+		unsigned char byte = (unsigned char)*string;
+
+		if (byte == '"' || byte == '\\')
+			text_add(t, "\\%c", byte);
+		else if (byte < ' ')
+			text_add(t, "\\u%04x", byte);
+		else
+			text_add(t, "%c", byte > '~' ? '?' : byte);
+	}
+	text_add(t, "\"");
+}
+
+void text_free(text_buffer *t)
+{
+	free(t->start);
+	memset(t, 0, sizeof *t);
+}

@@ -1,0 +1,215 @@
+"""Whether reference files are whole and unchanged: checksums, their manifest, and truncation."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import warnings
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from astropy.io import fits
+
+from liger_iris_pipeline.errors import ReferenceFileError, complaint
+
+__all__ = ["MANIFEST", "fault_in", "file_state", "format_manifest", "read_manifest", "sha256_of"]
+
+MANIFEST = "SHA256SUMS"
+"""File of a store that lists checksums as ``sha256sum`` writes them."""
+
+_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
+_EXTENSION = b"XTENSION"
+_CHUNK = 1 << 20  # bytes
+
+
+def sha256_of(path: str | Path) -> str:
+    """Give the SHA-256 of a file.
+
+    Computed once per process for a given size and modification time.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 lower-case hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    return _sha256(*file_state(path))
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    """Hash a file; size and time are there for the cache."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_state(path: str | Path) -> tuple[Path, int, int]:
+    """Give what tells one content of a file from another, as far as a glance can.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    path : Path
+        Absolute, links resolved.
+    size : int
+        In bytes.
+    mtime_ns : int
+        Modification time [ns].
+
+    Raises
+    ------
+    OSError
+        If the file is not there.
+    """
+    resolved = Path(path).resolve()
+    status = resolved.stat()
+    return resolved, status.st_size, status.st_mtime_ns
+
+
+def fault_in(path: str | Path) -> str | None:
+    """Say what keeps a FITS file from being read whole.
+
+    Looked at once per process for a given size and modification time.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.fits`` or ``.fits.gz``. Of a plain file only the headers are read and the size is
+        compared; a compressed one has to be decompressed.
+
+    Returns
+    -------
+    str or None
+        The fault in a few words; None if every HDU is there in full.
+    """
+    try:
+        return _fault(*file_state(path))
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+
+
+@lru_cache(maxsize=4096)
+def _fault(path: Path, size: int, mtime_ns: int) -> str | None:
+    """Compare the size of a file with the size its headers promise."""
+    try:
+        present = _decompressed_size(path) if path.suffix == ".gz" else size
+        expected = _promised_size(path)
+        begun = present > expected and _begins_extension(path, expected)
+    except (EOFError, zlib.error):
+        return "is truncated (the compressed data end early)"
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+        return f"is not FITS or is broken ({' '.join(str(error).split()) or type(error).__name__})"
+    if present < expected:
+        return f"is truncated ({present} of {expected} bytes)"
+    return "is truncated (in the header of an extension)" if begun else None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file that may be compressed."""
+    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _begins_extension(path: Path, offset: int) -> bool:
+    """Say whether an extension begins where the last whole HDU ends; other bytes do no harm."""
+    with _opened(path) as stream:
+        stream.seek(offset)
+        return stream.read(len(_EXTENSION)) == _EXTENSION
+
+
+def _decompressed_size(path: Path) -> int:
+    """Count the bytes of a gzip file; the check sum at its end is verified on the way."""
+    with _opened(path) as stream:
+        return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
+
+
+def _promised_size(path: Path) -> int:
+    """Find where the last HDU ends according to the headers [byte]."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # truncation is what we find out ourselves
+        with (
+            _opened(path) as stream,
+            fits.open(stream, memmap=False, lazy_load_hdus=False) as hdus,
+        ):
+            where = [hdu.fileinfo() for hdu in hdus]
+            return max(int(at["datLoc"]) + int(at["datSpan"]) for at in where)
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """Read the checksums of a store.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 (lower case) by file name; empty without a manifest.
+
+    Raises
+    ------
+    ReferenceFileError
+        If the manifest cannot be read or one of its lines is not of the form ``sha256sum`` writes.
+    """
+    path = folder / MANIFEST
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReferenceFileError(
+            complaint(
+                path, "file", error, "readable text", "repair it or write it anew with sha256sum"
+            )
+        ) from error
+    sums = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        found = _LINE.fullmatch(line.rstrip())
+        if found is None:
+            raise ReferenceFileError(
+                complaint(
+                    path,
+                    f"line {number}",
+                    repr(line[:80]),
+                    "64 hexadecimal digits, two blanks and a file name",
+                    "repair it or write it anew with sha256sum",
+                )
+            )
+        sums[found[2].removeprefix("./")] = found[1].lower()
+    return sums
+
+
+def format_manifest(sums: Mapping[str, str]) -> str:
+    """Write checksums in the form of ``sha256sum``, sorted by file name.
+
+    Parameters
+    ----------
+    sums : mapping of str to str
+        SHA-256 by file name.
+
+    Returns
+    -------
+    str
+        One line a file.
+    """
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))

@@ -1,0 +1,86 @@
+"""Every exception that crosses a public boundary of the package.
+
+::
+
+    IrisError                      anything we raise on purpose
+    ├── UsageError                 the command line or a parameter is wrong           (exit status 2)
+    └── InputError                 an input cannot be used                            (exit status 1)
+        ├── ReadError              a raw read is broken or contradicts its ramp
+        ├── ProductError           a product, its metadata or its name cannot be used
+        ├── AssociationError       an association or one of its members cannot be used
+        └── ReferenceFileError     a reference file is missing, does not fit or is broken
+
+Messages are one line, ``FILE: KEY or part: got …, expected …; remedy``; :func:`complaint` writes them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "AssociationError",
+    "InputError",
+    "IrisError",
+    "ProductError",
+    "ReadError",
+    "ReferenceFileError",
+    "UsageError",
+    "complaint",
+]
+
+
+class IrisError(Exception):
+    """Base of all errors raised on purpose by the data reduction system."""
+
+    exit_status = 1
+
+
+class UsageError(IrisError):
+    """The command line, an option or a parameter is wrong."""
+
+    exit_status = 2
+
+
+class InputError(IrisError):
+    """An input cannot be used; what already exists on disk is left alone."""
+
+
+class ReadError(InputError):
+    """A raw read is broken, lacks its identity or contradicts its ramp."""
+
+
+class ProductError(InputError):
+    """A product, its metadata or its file name cannot be used."""
+
+
+class AssociationError(InputError):
+    """An association or one of its members cannot be used."""
+
+
+class ReferenceFileError(InputError):
+    """A reference file is missing, does not fit or is broken."""
+
+
+def complaint(where: str | Path, part: str, got: object, expected: str, remedy: str) -> str:
+    """Write the one-line message of an error.
+
+    Parameters
+    ----------
+    where : str or Path
+        File (its name is shown, not its folder) or other place of the fault.
+    part : str
+        Keyword, extension or other part of the file.
+    got : object
+        What was found there.
+    expected : str
+        What should have been there.
+    remedy : str
+        What the user can do.
+
+    Returns
+    -------
+    str
+        ``FILE: PART: got GOT, expected EXPECTED; REMEDY``, without line breaks.
+    """
+    name = where.name if isinstance(where, Path) else where
+    return " ".join(f"{name}: {part}: got {got}, expected {expected}; {remedy}".split())

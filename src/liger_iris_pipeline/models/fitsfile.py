@@ -1,0 +1,373 @@
+"""The skeleton of a FITS file: is it whole, are its checksums right, where does each HDU lie.
+
+Written for files that may be broken: whatever their bytes are, the only error is :class:`Fault`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeGuard
+
+import numpy as np
+
+from liger_iris_pipeline.errors import InputError, complaint
+from liger_iris_pipeline.models.cards import BLOCK, CARD, parse_cards
+
+__all__ = [
+    "MEND",
+    "Fault",
+    "Hdu",
+    "Skeleton",
+    "decompressed",
+    "open_stream",
+    "read_header",
+    "survey",
+    "verify_sums",
+]
+
+COPY_AGAIN = "copy it again"
+MEND = "mend the header or leave the file out"
+_ONES = 0xFFFFFFFF
+_BITPIX = frozenset({8, 16, 32, 64, -32, -64})
+_GZIP = b"\x1f\x8b"
+_MAX_AXES = 999
+
+
+class _Readable(Protocol):
+    """What a header is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read at most so many bytes."""
+
+
+class Fault(Exception):  # noqa: N818 - what is wrong with a file; the caller makes an error of it
+    """What is wrong with a file, in the parts of a message.
+
+    Attributes
+    ----------
+    part, got, expected, remedy : str
+        As in :func:`liger_iris_pipeline.errors.complaint`.
+    """
+
+    def __init__(self, part: str, got: object, expected: str, remedy: str = COPY_AGAIN) -> None:
+        super().__init__(f"{part}: got {got}, expected {expected}; {remedy}")
+        self.part, self.got, self.expected, self.remedy = part, str(got), expected, remedy
+
+    def as_error(self, path: Path, kind: type[InputError]) -> InputError:
+        """Make the error that names the file."""
+        return kind(complaint(path, self.part, self.got, self.expected, self.remedy))
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """One HDU of a file.
+
+    Attributes
+    ----------
+    name : str
+        EXTNAME in upper case, ``PRIMARY``, or ``HDU n``.
+    cards : bytes
+        Its header without END.
+    header : mapping
+        Its keywords.
+    start, data_start, data_size, end : int
+        Where it lies [byte]; `end` includes the padding.
+    """
+
+    name: str
+    cards: bytes = field(repr=False)
+    header: Mapping[str, Any] = field(repr=False)
+    start: int
+    data_start: int
+    data_size: int
+    end: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of its image, slow axis first; that of the original for a compressed one."""
+        prefix = "ZNAXIS" if self.header.get("ZIMAGE") is True else "NAXIS"
+        naxis = self.header.get(prefix, 0)
+        axes = [self.header.get(f"{prefix}{axis}", 0) for axis in range(naxis, 0, -1)]
+        return tuple(int(axis) for axis in axes)
+
+    @property
+    def bitpix(self) -> int:
+        """BITPIX of its image; that of the original for a compressed one."""
+        return int(self.header.get("ZBITPIX" if self.header.get("ZIMAGE") is True else "BITPIX", 0))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table, not an image."""
+        return self.header.get("XTENSION") in ("BINTABLE", "TABLE") and not self.header.get(
+            "ZIMAGE"
+        )
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """All HDUs of a file that is whole.
+
+    Attributes
+    ----------
+    hdus : tuple of Hdu
+        PRIMARY first.
+    trailing : int
+        Bytes after the last HDU.
+    """
+
+    hdus: tuple[Hdu, ...]
+    trailing: int
+
+    def get(self, name: str) -> Hdu | None:
+        """Give the first HDU of a name."""
+        return next((hdu for hdu in self.hdus if hdu.name == name), None)
+
+
+def decompressed(data: bytes) -> bytes:
+    """Decompress the bytes of a file if they are a gzip file.
+
+    Parameters
+    ----------
+    data : bytes
+        All bytes of a file.
+
+    Returns
+    -------
+    bytes
+        The same, or what was packed.
+
+    Raises
+    ------
+    Fault
+        If the gzip file is broken or ends early.
+    """
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise Fault("file", f"a broken gzip file ({error})", "a whole one") from error
+
+
+def read_header(path: Path) -> bytes:
+    """Read the cards of the PRIMARY header, and no more than that.
+
+    Parameters
+    ----------
+    path : Path
+        ``.fits`` or ``.fits.gz``.
+
+    Returns
+    -------
+    bytes
+        Cards without END.
+
+    Raises
+    ------
+    Fault
+        If the file cannot be read or is not FITS.
+    """
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == _GZIP
+            plain.seek(0)
+            if not packed:
+                return _header(plain, "PRIMARY")
+            with gzip.open(plain, "rb") as stream:
+                return _header(stream, "PRIMARY")
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> Fault:
+    """Say why a file cannot be read."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return Fault("file", f"'{said}'", "a readable FITS file", "check its name and permissions")
+
+
+def _header(stream: _Readable, part: str) -> bytes:
+    """Read the cards of the header that begins here, without END."""
+    magic = b"SIMPLE  =" if part == "PRIMARY" else b"XTENSION="
+    blocks = b""
+    while True:
+        block = stream.read(BLOCK)
+        if not blocks and not block.startswith(magic):
+            what = (
+                "an empty file"
+                if not block
+                else f"a file that does not begin with {magic[:8].decode().strip()}"
+            )
+            raise Fault(part, what, "FITS", "give FITS files only" if block else COPY_AGAIN)
+        if len(block) < BLOCK:
+            raise Fault(part, "a header that ends early: the file is truncated", "an END card")
+        end = _find_end(block)
+        if end is not None:
+            return blocks + block[:end]
+        blocks += block
+
+
+def _find_end(block: bytes) -> int | None:
+    """Find the END card of a block."""
+    for at in range(0, BLOCK, CARD):
+        if block[at : at + 8] == b"END     ":
+            return at
+    return None
+
+
+def survey(stream: BinaryIO, size: int) -> Skeleton:
+    """Walk the HDUs of a file and compare where they end with its size.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its beginning; only headers are read.
+    size : int
+        Bytes of the file.
+
+    Returns
+    -------
+    Skeleton
+        All HDUs.
+
+    Raises
+    ------
+    Fault
+        If the file is not FITS or is truncated.
+    """
+    hdus: list[Hdu] = []
+    at = 0
+    while at < size:
+        part = f"HDU {len(hdus) + 1}" if hdus else "PRIMARY"
+        stream.seek(at)
+        if hdus and not _extension_begins(stream, at, size):
+            break
+        cards = _header(stream, part)
+        header = parse_cards(cards)
+        data_start = stream.tell()
+        data_size = _data_size(header, part)
+        end = data_start + -(-data_size // BLOCK) * BLOCK
+        name = str(header.get("EXTNAME") or part).strip().upper()
+        if end > size:
+            raise Fault(name, f"a file of {size} bytes: it is truncated", f"at least {end}")
+        hdus.append(Hdu(name if hdus else "PRIMARY", cards, header, at, data_start, data_size, end))
+        at = end
+    if not hdus:
+        raise Fault("PRIMARY", "an empty file", "FITS")
+    return Skeleton(tuple(hdus), size - at)
+
+
+def _extension_begins(stream: BinaryIO, at: int, size: int) -> bool:
+    """Tell the next extension, whole or cut off, from other bytes after the last HDU."""
+    begun = stream.read(8)
+    stream.seek(at)
+    return begun == b"XTENSION" or (size - at < 8 and b"XTENSION".startswith(begun))
+
+
+def _data_size(header: Mapping[str, Any], part: str) -> int:
+    """Give the bytes of the data that a header promises."""
+    bitpix, naxis = header.get("BITPIX"), header.get("NAXIS")
+    if not isinstance(bitpix, int) or bitpix not in _BITPIX:
+        raise Fault(part, f"BITPIX {bitpix}", "8, 16, 32, 64, -32 or -64", MEND)
+    if not _is_count(naxis) or naxis > _MAX_AXES:
+        raise Fault(part, f"NAXIS {naxis}", f"0 to {_MAX_AXES}", MEND)
+    if naxis == 0:
+        return 0
+    names = [*(f"NAXIS{axis}" for axis in range(1, naxis + 1)), "PCOUNT", "GCOUNT"]
+    values = [header.get(name, 1 if name == "GCOUNT" else 0) for name in names]
+    for name, value in zip(names, values, strict=True):
+        if not _is_count(value) or (name.startswith("NAXIS") and name not in header):
+            raise Fault(part, f"{name} {value}", "a count", MEND)
+    axes, counts, product = values[:-2], values[-2:], 1
+    for axis in axes[1:] if axes[0] == 0 and header.get("GROUPS") is True else axes:
+        product *= axis
+    return int(abs(bitpix) // 8 * counts[1] * (counts[0] + product))
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    """Say whether a value is an integer of at least 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def verify_sums(data: bytes, skeleton: Skeleton) -> list[Fault]:
+    """Verify DATASUM and CHECKSUM of every HDU that has them.
+
+    Parameters
+    ----------
+    data : bytes
+        All bytes of the file.
+    skeleton : Skeleton
+        Where its HDUs lie.
+
+    Returns
+    -------
+    list of Fault
+        A CHECKSUM that is wrong alone, which does no harm to the data.
+
+    Raises
+    ------
+    Fault
+        If a DATASUM is wrong.
+
+    References
+    ----------
+    Seaman, Pence & Rots, FITS Checksum Proposal; FITS Standard 4.0, section 4.4.2.7 and appendix J.
+    """
+    warnings = []
+    for hdu in skeleton.hdus:
+        wanted = str(hdu.header.get("DATASUM") or "").strip()
+        checksum = str(hdu.header.get("CHECKSUM") or "").strip()
+        if not wanted and not checksum.strip("0"):
+            continue
+        total = _ones_complement_sum(data[hdu.data_start : hdu.end])
+        if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted) == total):
+            expected = f"{total}, the sum of the data of {hdu.name}"
+            raise Fault("DATASUM", wanted, expected, "the data have changed: copy the file again")
+        whole = _ones_complement_sum(data[hdu.start : hdu.data_start], total)
+        if checksum.strip("0") and whole not in (0, _ONES):
+            got = f"a header of {hdu.name} that does not match it"
+            warnings.append(Fault("CHECKSUM", got, "an unchanged one", "the data are used"))
+    return warnings
+
+
+def _ones_complement_sum(data: bytes, start: int = 0) -> int:
+    """Add 32-bit big-endian words with end-around carry."""
+    total = start + int(np.frombuffer(data, ">u4").sum(dtype=np.uint64))
+    while total > _ONES:
+        total = (total & _ONES) + (total >> 32)
+    return total
+
+
+def open_stream(path: Path) -> tuple[BinaryIO, int]:
+    """Open a file for :func:`survey`, decompressed in memory if it is packed.
+
+    Parameters
+    ----------
+    path : Path
+        ``.fits`` or ``.fits.gz``.
+
+    Returns
+    -------
+    stream : binary file
+        To be closed by the caller.
+    size : int
+        Bytes of the file, unpacked.
+
+    Raises
+    ------
+    Fault
+        If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == _GZIP
+        if packed:
+            data = decompressed(path.read_bytes())
+            return io.BytesIO(data), len(data)
+        return path.open("rb"), path.stat().st_size
+    except OSError as error:
+        raise _unreadable(error) from error

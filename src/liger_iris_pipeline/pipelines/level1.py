@@ -1,0 +1,244 @@
+"""Level 1: the reads of an exposure become a raw science frame, through the library the detectors use.
+
+    reads ─[saturation · reference pixels · linearity · gain · jumps · fit]─► one frame a ramp ─[combine]─► frame
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import iris_readout
+import numpy as np
+
+from liger_iris_pipeline import __version__, associations, models
+from liger_iris_pipeline.errors import ReadError, ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.naming import product_name
+from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
+from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window, utc
+
+__all__ = ["Level1Step"]
+
+logger = logging.getLogger(__name__)
+
+MODES = {"UTR": "utr", "CDS": "cds", "MDS": "mcds"}
+"""Mode of the fit for each SAMPMODE."""
+
+
+@dataclass
+class _Stages:
+    """What was done to an exposure and why not: the status keywords and receipt rows of level 1."""
+
+    rows: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def done(self, step: str, field_name: str, **parameters: Any) -> None:
+        """Note a stage that was carried out, and with what."""
+        self.rows.append((step, field_name, json.dumps(parameters, sort_keys=True), ""))
+
+    def skipped(self, step: str, field_name: str, reason: str) -> None:
+        """Note a stage that was left out, and why."""
+        self.rows.append((step, field_name, "{}", reason))
+
+
+class Level1Step(IrisStep):
+    """Fit the ramps of raw exposures: level 0 to level 1."""
+
+    class_alias = "iris_level1"
+    reference_file_types: ClassVar[list[str]] = ["gain", "readnoise", "saturation", "linearity", "dq"]
+    spec = """
+        mode            = option('auto', 'utr', 'cds', 'mcds', default='auto')  # How ramps are fitted [SAMPMODE]
+        nfowler         = integer(min=0, default=0)       # Reads in each mean of mcds; 0 = NFOWLER
+        jump_sigma      = float(min=0, default=4.5)       # Two-sided threshold of the jump test; 0 = off
+        saturation_grow = integer(min=0, default=0)       # Neighbours of a saturated pixel to mask [pixel]
+        threads         = integer(min=0, default=0)       # Threads of the fit; 0 = as many as processors
+        chi2            = boolean(default=True)           # Write the CHI2 plane
+        events          = boolean(default=True)           # Write the EVENTS table
+        skip_bad_reads  = boolean(default=False)          # Go on without reads that cannot be used
+    """
+
+    def process(self, *args: Any) -> Any:
+        """Reduce exposures.
+
+        Parameters
+        ----------
+        *args : RawExposure, or paths
+            An exposure; an association (level 0 members); or raw files. One raw file stands for all reads of its
+            exposure that lie beside it, several stand for themselves.
+
+        Returns
+        -------
+        ImagerFrameModel or list of ImagerFrameModel
+            One frame per exposure and detector.
+        """
+        frames = [self._reduce(exposure) for exposure in self._exposures(args)]
+        return frames[0] if len(frames) == 1 else frames
+
+    def finalize_result(self, result: Any, reference_files_used: Sequence[tuple[str, str]]) -> None:
+        """Leave the result as it is: each exposure has its own provenance already."""
+
+    def _product_name(self, model: Any) -> str:
+        return product_name(model.header_mapping(), 1)
+
+    # --- what to reduce -------------------------------------------------------------------------------------------
+
+    def _exposures(self, given: Sequence[Any]) -> list[RawExposure]:
+        """Find the exposures meant by the arguments."""
+        if all(isinstance(item, RawExposure) for item in given):
+            return list(given)
+        paths = [Path(str(self.make_input_path(str(item)))) for item in given]
+        if len(paths) == 1 and paths[0].suffix == ".json":
+            return associations.load(paths[0]).raw_exposures(skip_bad=self.skip_bad_reads)
+        scan = scan_reads(self._siblings(paths[0]) if len(paths) == 1 else paths, skip_bad=self.skip_bad_reads)
+        exposures, notes = group_exposures(scan.reads)
+        for note in (*scan.warnings, *notes):
+            logger.warning("%s", note)
+        if len(paths) == 1:
+            exposures = [e for e in exposures if any(read.path == paths[0] for ramp in e.ramps for read in ramp)]
+        return exposures
+
+    @staticmethod
+    def _siblings(path: Path) -> list[Path]:
+        """List the files beside a read that belong to its exposure; a cube stands for itself."""
+        wanted = models.reads.identity(path)
+        if wanted is None:
+            return [path]
+        beside = sorted(p for p in path.parent.iterdir() if p.name.endswith((".fits", ".fits.gz")))
+        return [p for p in beside if p == path or models.reads.identity(p) == wanted]
+
+    # --- one exposure ---------------------------------------------------------------------------------------------
+
+    def _reduce(self, exposure: RawExposure) -> Any:
+        """Fit and combine the ramps of one exposure and write down how."""
+        started, clock = utc(), time.perf_counter()
+        self._references = []
+        stages = _Stages()
+        options = self._options(exposure, stages)
+        ramps = [self._fit(exposure, ramp, options) for ramp in exposure.ramps]
+        result = ramps[0] if len(ramps) == 1 else iris_readout.combine_ramps(ramps)
+        model = models.ImagerFrameModel.from_header(exposure.header)
+        model.set_frame(Frame(result.rate, result.var_read, result.var_photon, result.dq))
+        if self.chi2 and options["mode"] == "utr":
+            model.chi2 = result.chi2
+        if self.events:
+            model.events = result.events
+        model.meta.data_level = 1
+        model.meta.calibration_software_version = __version__
+        self._record(model, exposure, stages, (started, utc(), time.perf_counter() - clock))
+        return model
+
+    def _fit(self, exposure: RawExposure, ramp: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Push the reads of a ramp as they come from disk, one in memory at a time."""
+        if len(ramp) < 2:
+            raise ReadError(complaint(ramp[0].path, "READ_NO", "one read in the ramp", "at least two", "find the other reads or leave the exposure out"))
+        fitter = iris_readout.RampFitter(exposure.shape, **options)
+        for read in ramp:
+            fitter.push(read.load(), read.time)
+        return fitter.finish()
+
+    # --- options and references -----------------------------------------------------------------------------------
+
+    def _options(self, exposure: RawExposure, stages: _Stages) -> dict[str, Any]:
+        """Turn parameters, header and references into the options of the fit."""
+        header = exposure.header
+        mode = MODES[str(header["SAMPMODE"])] if self.mode == "auto" else self.mode
+        ref_pixels = int(header.get("REFPIX", 0))
+        options: dict[str, Any] = {
+            "mode": mode,
+            "ref_pixels": ref_pixels,
+            "noutputs": int(header.get("NOUTPUTS", 1)),
+            "saturation_grow": self.saturation_grow,
+            "nthreads": self.threads,
+            "jump_sigma": self.jump_sigma if self.jump_sigma > 0 and mode == "utr" else None,
+            "gain": self._from_reference_or_header(exposure, "gain", "GAIN", "e-/DN", stages),
+            "read_noise": self._from_reference_or_header(exposure, "readnoise", "READNOIS", "e-", stages),
+            "bad_pixels": self._bad_pixels(exposure, stages),
+            "saturation": self._saturation(exposure, stages),
+            "linearity": self._linearity(exposure, stages),
+        }
+        if mode == "mcds":
+            options["nfowler"] = self.nfowler or int(header.get("NFOWLER", 1))
+        if ref_pixels:
+            stages.done("refpix", "refpix", ref_pixels=ref_pixels, noutputs=options["noutputs"])
+        else:
+            stages.skipped("refpix", "refpix", "the reads have no reference pixels (REFPIX 0)")
+        if options["jump_sigma"]:
+            stages.done("jump", "jump", jump_sigma=self.jump_sigma)
+        else:
+            stages.skipped("jump", "jump", "switched off" if mode == "utr" else f"{mode} has no test for jumps")
+        stages.done("ramp", "ramp", mode=mode, estimator="ols", nfowler=options.get("nfowler", 1), isa="baseline")
+        return options
+
+    def _plane(self, exposure: RawExposure, reftype: str, *names: str) -> tuple[Any, ...] | None:
+        """Load planes of an optional reference, cut to the exposure's window; None where no reference fits."""
+        try:
+            with self.optional_reference(exposure, reftype) as reference:
+                return tuple(cut_window(getattr(reference, name), exposure.header, reference.meta.filename) for name in names)
+        except Skipped as skipped:
+            self._reason = str(skipped)
+            return None
+
+    def _from_reference_or_header(self, exposure: RawExposure, reftype: str, keyword: str, unit: str, stages: _Stages) -> Any:
+        """Take gain or read noise from the reference, else from the header."""
+        planes = self._plane(exposure, reftype, "data")
+        if planes is not None:
+            if reftype == "gain":
+                stages.done("gain", "gain", source="reference")
+            return np.ascontiguousarray(planes[0], np.float32)
+        value = exposure.header.get(keyword)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+            got = "nothing" if value is None else value
+            first = exposure.ramps[0][0].path
+            raise ReadError(complaint(first, keyword, got, f"a positive number [{unit}]", f"mend the header or add a {reftype} reference to the store"))
+        logger.info("%s: %s %s from the header", exposure.stem, keyword, value)
+        if reftype == "gain":
+            stages.done("gain", "gain", source="header", gain=float(value))
+        return float(value)
+
+    def _bad_pixels(self, exposure: RawExposure, stages: _Stages) -> Any:
+        planes = self._plane(exposure, "dq", "dq")
+        if planes is None:
+            self._say_skipped(exposure, stages, "dq_init", "dqinit", "no dq reference")
+            return None
+        stages.done("dq_init", "dqinit")
+        return np.ascontiguousarray(planes[0], np.uint32)
+
+    def _saturation(self, exposure: RawExposure, stages: _Stages) -> Any:
+        planes = self._plane(exposure, "saturation", "data")
+        if planes is not None:
+            stages.done("saturation", "satur", source="reference", saturation_grow=self.saturation_grow)
+            return np.ascontiguousarray(planes[0], np.float32)
+        nominal = exposure.header.get("SATURATE")
+        level = float(nominal) if isinstance(nominal, int | float) and math.isfinite(nominal) and nominal > 0 else 65535.0
+        self._say_skipped(exposure, stages, "saturation", "satur", f"no saturation reference; the level is {level:g} DN for all pixels")
+        return level
+
+    def _linearity(self, exposure: RawExposure, stages: _Stages) -> Any:
+        planes = self._plane(exposure, "linearity", "coeffs", "limit", "pedestal")
+        if planes is None:
+            self._say_skipped(exposure, stages, "linearity", "linear", "no linearity reference")
+            return None
+        stages.done("linearity", "linear", ncoef=int(planes[0].shape[0]))
+        return planes
+
+    def _say_skipped(self, exposure: RawExposure, stages: _Stages, step: str, field_name: str, reason: str) -> None:
+        """Skip a stage with a reason and a warning."""
+        stages.skipped(step, field_name, reason)
+        logger.warning("%s: %s skipped: %s", exposure.stem, step, reason)
+
+    def _record(self, model: Any, exposure: RawExposure, stages: _Stages, times: tuple[str, str, float]) -> None:
+        """Write status keywords, receipt, references and inputs into the frame."""
+        start, end, seconds = times
+        for step, name, parameters, reason in stages.rows:
+            setattr(model.meta.cal_step, name, "SKIPPED" if reason else "COMPLETE")
+            spent = seconds if step == "ramp" else 0.0
+            model.add_receipt((step, __version__, parameters, start, end, spent, "SKIPPED" if reason else "COMPLETE", reason))
+        model.add_calibrations(reference.provenance(role) for role, reference in self._references)
+        seen = {read.path.name: read.sha256 for ramp in exposure.ramps for read in ramp}
+        model.add_inputs(seen.items())

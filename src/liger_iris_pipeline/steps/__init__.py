@@ -1,0 +1,1 @@
+"""Thin stpipe steps: fields from the model, one algorithm call, fields back."""

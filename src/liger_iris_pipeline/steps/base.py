@@ -1,0 +1,263 @@
+"""Everything the steps share: opening models, finding references, status, provenance, saving.
+
+A step says which references it needs, which status keyword it owns and, in ``correct``, which algorithm it calls;
+the rest is here.  stpipe's own way to references and parameters (a server) is replaced by the local store, so that
+neither the server's client nor a socket is ever used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from stpipe import Pipeline, Step
+from stpipe.datamodel import AbstractDataModel
+
+from liger_iris_pipeline import __version__, models
+from liger_iris_pipeline.calibration import Reference, Store, find_store
+from liger_iris_pipeline.errors import InputError, UsageError, complaint
+from liger_iris_pipeline.models.naming import product_name
+
+__all__ = ["IrisPipeline", "IrisStep", "Skipped"]
+
+logger = logging.getLogger(__name__)
+
+PLUMBING = frozenset(
+    "pre_hooks post_hooks output_file output_dir output_ext output_use_model output_use_index save_results skip suffix "
+    "search_output_file input_dir refs overwrite require steps".split()
+)
+"""Parameters that say where files go, not how pixels are made: left out of the receipt."""
+
+
+class Skipped(Exception):  # noqa: N818 - a state, not an error
+    """Raised by a step's ``correct`` when there is a stated reason to leave the model as it is."""
+
+
+class IrisStep(Step):
+    """Base of all steps.
+
+    Attributes
+    ----------
+    status : str or None
+        Name of the step's field in ``meta.cal_step``.
+    reference_file_types : list of str
+        References the step needs.
+    optional_references : frozenset of str
+        Those of them it can do without: the step is then SKIPPED with that reason.
+    """
+
+    spec = """
+        output_ext = string(default='.fits')     # Kind of file to write
+        refs       = string(default=None)        # Folder of reference files [$IRIS_REFS, else refs/ beside the data]
+        require    = string(default='')          # Optional reference types that must be there, separated by commas
+        overwrite  = boolean(default=False)      # Replace products that exist
+    """
+    status: ClassVar[str | None] = None
+    optional_references: ClassVar[frozenset[str]] = frozenset()
+    _log_records_formatter = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+        self._reason = ""
+        self._references: list[tuple[str, Reference]] = []
+
+    # --- what stpipe asks for -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def get_stpipe_loggers() -> tuple[str, ...]:
+        """Name the loggers stpipe configures."""
+        return ("liger_iris_pipeline", "stpipe", "py.warnings")
+
+    @classmethod
+    def _datamodels_open(cls, init: Any, **kwargs: Any) -> Any:
+        return models.open(init, **kwargs)
+
+    @classmethod
+    def get_config_from_reference(cls, dataset: Any, disable: bool | None = None, crds_observatory: str | None = None) -> Any:
+        """Give no parameters: the store holds none, and no server is asked."""
+        return cls._empty_config()
+
+    def run(self, *args: Any) -> Any:
+        """Run the step on its arguments, as stpipe does, keeping the time."""
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+        self._reason = ""
+        self._references = []
+        return super().run(*args)
+
+    def process(self, *args: Any) -> Any:
+        """Open the input, find the references, call ``correct``.
+
+        Parameters
+        ----------
+        *args : path or model
+            The science input first; what else a step takes is its own.
+
+        Returns
+        -------
+        model
+            A new model when the step runs by itself, else the one it was given.
+        """
+        model = self._prepared(args[0])
+        try:
+            self.correct(model, *args[1:])
+        except Skipped as skipped:
+            self._reason = str(skipped)
+            logger.warning("%s: %s skipped: %s", model.meta.filename, self.class_alias, self._reason)
+        return model
+
+    def correct(self, model: Any, *args: Any) -> None:
+        """Change the model in place: overridden by every step."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to correct a model")
+
+    def _prepared(self, given: Any) -> Any:
+        """Open a path; copy a caller's model when running by itself, so that it stays as it was."""
+        if not isinstance(given, AbstractDataModel):
+            return self.open_model(str(given))
+        return given.copy() if self.parent is None else given
+
+    # --- references ----------------------------------------------------------------------------------------------
+
+    def store(self, model: Any) -> Store:
+        """Give the store in use: ``--refs``, ``$IRIS_REFS``, else the one beside the data."""
+        folder = self.search_attr("refs")
+        return find_store(Path(folder) if folder else None, Path(self.input_dir or "."))
+
+    def find_reference(self, model: Any, reftype: str) -> Any:
+        """Find the reference of a type for a model: an override, else what the store selects.
+
+        Parameters
+        ----------
+        model : model
+            Its metadata select.
+        reftype : str
+            Type, lower case.
+
+        Returns
+        -------
+        model or None
+            The open reference model (the caller closes it); None for the override ``N/A``.
+
+        Raises
+        ------
+        ReferenceFileError
+            If nothing fits.
+        """
+        override = self.get_ref_override(reftype)
+        if override is not None and not isinstance(override, str):
+            self._reference_files_used.append((reftype, override.override_handle))
+            return override
+        if override is not None:
+            if override.strip() in ("", "N/A"):
+                self._reference_files_used.append((reftype, "N/A"))
+                return None
+            reference = Reference.from_file(Path(override), context="override")
+        else:
+            reference = self.store(model).select(reftype, model.get_crds_parameters())
+        self._references.append((reftype, reference))
+        self._reference_files_used.append((reftype, f"iris://{reference.file}"))
+        logger.info("%s: %s reference %s", model.meta.filename, reftype, reference.file)
+        return models.open(reference.path)
+
+    def get_reference_file(self, input_file: Any, reference_file_type: str) -> str:
+        """Give the path of a reference, from the override or the local store; never asks a server."""
+        override = self.get_ref_override(reference_file_type)
+        if override is not None:
+            return str(override)
+        metadata = input_file.get_crds_parameters() if isinstance(input_file, AbstractDataModel) else models.read_metadata(input_file)
+        return str(self.store(input_file).select(reference_file_type, metadata).path)
+
+    def optional_reference(self, model: Any, reftype: str) -> Any:
+        """Find a reference the step can do without; :class:`Skipped` says why there is none."""
+        required = {name.strip() for name in (self.search_attr("require") or "").split(",")}
+        try:
+            reference = self.find_reference(model, reftype)
+        except InputError as error:
+            if reftype in required:
+                raise
+            raise Skipped(f"no {reftype} reference: {error}") from error
+        if reference is None:
+            raise Skipped(f"the {reftype} reference was overridden with N/A")
+        return reference
+
+    # --- provenance and saving ------------------------------------------------------------------------------------
+
+    def finalize_result(self, result: Any, reference_files_used: Sequence[tuple[str, str]]) -> None:
+        """Write status, receipt row and references used into a result before it is saved."""
+        if not isinstance(result, models.IrisDataModel):
+            return
+        reason = "left out on request" if self.skip else self._reason
+        status = "SKIPPED" if reason else "COMPLETE"
+        if self.status:
+            setattr(result.meta.cal_step, self.status, status)
+        result.meta.calibration_software_version = __version__
+        result.add_receipt(self._receipt_row(status, reason))
+        result.add_calibrations(reference.provenance(role) for role, reference in self._references)
+        result.add_calibrations((kind, kind, name, "", "", "") for kind, name in self._overrides_in_memory(reference_files_used))
+
+    def _overrides_in_memory(self, used: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """List the references that are no files of the store: in-memory models and N/A."""
+        on_disk = {role for role, _ in self._references}
+        return [(kind, name) for kind, name in used if kind not in on_disk]
+
+    def _receipt_row(self, status: str, reason: str, step: str | None = None) -> tuple[Any, ...]:
+        """Build the receipt row of this run."""
+        parameters = {name: value for name, value in self.get_pars().items() if name not in PLUMBING and not name.startswith("override_")}
+        end = datetime.now(UTC)
+        return (
+            step or str(self.class_alias),
+            __version__,
+            json.dumps(parameters, sort_keys=True, default=str),
+            self._started.isoformat(timespec="milliseconds").replace("+00:00", ""),
+            end.isoformat(timespec="milliseconds").replace("+00:00", ""),
+            time.perf_counter() - self._clock,
+            status,
+            reason,
+        )
+
+    def save_model(self, model: Any, suffix: str | None = None, idx: int | None = None, output_file: str | None = None, force: bool = False, **components: Any) -> Any:
+        """Save a result under its contract name, by rename, replacing nothing unless told to.
+
+        Raises
+        ------
+        UsageError
+            If one output file is asked for several results.
+        """
+        output_file = output_file or self.output_file
+        if not force and not self.save_results and not output_file:
+            return None
+        if output_file and idx is not None:
+            raise UsageError(complaint("output_file", str(output_file), "several results", "one", "give --output_dir instead"))
+        folder = Path(self.search_attr("output_dir") or Path(output_file or "").parent).expanduser()
+        name = Path(output_file).name if output_file else self._product_name(model)
+        path = folder / (name if name.endswith((".fits", ".fits.gz")) else f"{name}.fits")
+        model.save(path, overwrite=bool(self.search_attr("overwrite")))
+        logger.info("saved %s", path)
+        return str(path)
+
+    def _product_name(self, model: Any) -> str:
+        """Name what a single step writes: the input's name with the step as suffix."""
+        stem = Path(model.meta.filename or product_name(model.header_mapping(), model.meta.data_level)).name.removesuffix(".gz").removesuffix(".fits")
+        return f"{stem}_{str(self.class_alias).removeprefix('iris_')}.fits"
+
+
+class IrisPipeline(Pipeline, IrisStep):
+    """Base of all recipes: steps that meet only here."""
+
+    def _precache_references(self, input_file: Any) -> None:
+        """Do nothing: references are local and each step finds its own."""
+
+    def process(self, *args: Any) -> Any:
+        """Run the recipe: overridden by every pipeline."""
+        raise NotImplementedError(f"{type(self).__name__} has no recipe")
+
+    def _product_name(self, model: Any) -> str:
+        """Name a product by the contract: level and identity from its header."""
+        return product_name(model.header_mapping(), model.meta.data_level)
