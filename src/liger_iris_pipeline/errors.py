@@ -8,7 +8,8 @@
         ├── ReadError              a raw read is broken or contradicts its ramp
         ├── ProductError           a product, its metadata or its name cannot be used
         ├── AssociationError       an association or one of its members cannot be used
-        └── ReferenceFileError     a reference file is missing, does not fit or is broken
+        └── ReferenceFileError     a reference file cannot be used
+            └── MissingReferenceError  no reference file fits
 
 Messages are one line, ``FILE: KEY or part: got …, expected …; remedy``; :func:`complaint` writes them.
 """
@@ -21,6 +22,7 @@ __all__ = [
     "AssociationError",
     "InputError",
     "IrisError",
+    "MissingReferenceError",
     "ProductError",
     "ReadError",
     "ReferenceFileError",
@@ -58,7 +60,11 @@ class AssociationError(InputError):
 
 
 class ReferenceFileError(InputError):
-    """A reference file is missing, does not fit or is broken."""
+    """A reference file cannot be used."""
+
+
+class MissingReferenceError(ReferenceFileError):
+    """No reference file fits, or there is no store to look in."""
 
 
 def complaint(where: str | Path, part: str, got: object, expected: str, remedy: str) -> str:

@@ -124,8 +124,18 @@ def make_frame_model(**changes: Any) -> Any:
     model.set_frame(make_frame())
     model.meta.data_level = 1
     model.chi2 = np.ones((NY, NX), np.float32)
-    events = np.zeros(2, [("ramp", "i4"), ("read", "i4"), ("y", "i4"), ("x", "i4"), ("kind", "U10"),
-                          ("amplitude", "f4"), ("sigma", "f4")])  # fmt: skip
+    events = np.zeros(
+        2,
+        [
+            ("ramp", "i4"),
+            ("read", "i4"),
+            ("y", "i4"),
+            ("x", "i4"),
+            ("kind", "U10"),
+            ("amplitude", "f4"),
+            ("sigma", "f4"),
+        ],
+    )
     events[0] = (1, 2, 3, 4, "JUMP", -55.5, 6.5)
     events[1] = (1, 3, 5, 6, "SATURATION", 0, 0)
     model.events = events

@@ -27,16 +27,44 @@ WINDOW = {"SUBARRAY": "CUSTOM", "SUBSTRT1": 101, "SUBSTRT2": 7}
         ({}, {"level": 0}, "2026B-P001-001_IRIS_IMG1_SCI_LVL0_0001-01-0003.fits"),
         ({"READ_NO": None}, {"level": 0}, "2026B-P001-001_IRIS_IMG1_SCI_LVL0_0001.fits"),
         ({}, {"level": 1}, "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001.fits"),
-        ({"DETECTOR": "IFS"}, {"level": 2, "suffix": "cube"}, "2026B-P001-001_IRIS_IFS_SCI_LVL2_0001_cube.fits"),
-        ({}, {"level": 3, "detector": "MULTIPLE"}, "2026B-P001-001_IRIS_MULTIPLE_SCI_LVL3_0001.fits"),
+        (
+            {"DETECTOR": "IFS"},
+            {"level": 2, "suffix": "cube"},
+            "2026B-P001-001_IRIS_IFS_SCI_LVL2_0001_cube.fits",
+        ),
+        (
+            {},
+            {"level": 3, "detector": "MULTIPLE"},
+            "2026B-P001-001_IRIS_MULTIPLE_SCI_LVL3_0001.fits",
+        ),
         ({"EXP_NO": 12345}, {"level": 1}, "2026B-P001-001_IRIS_IMG1_SCI_LVL1_12345.fits"),
-        ({"SUBARRAY": "FULL", "SUBARRID": 0}, {"level": 1}, "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001.fits"),
+        (
+            {"SUBARRAY": "FULL", "SUBARRID": 0},
+            {"level": 1},
+            "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001.fits",
+        ),
         ({**WINDOW, "SUBARRID": 2}, {"level": 1}, "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001_2.fits"),
-        ({**WINDOW, "SUBARRID": "G2"}, {"level": 0}, "2026B-P001-001_IRIS_IMG1_SCI_LVL0_0001-01-0003_G2.fits"),
-        ({**WINDOW, "SUBARRID": 0}, {"level": 1}, "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001_X101Y7.fits"),
-        (WINDOW, {"level": 2, "suffix": "sky"}, "2026B-P001-001_IRIS_IMG1_SCI_LVL2_0001_X101Y7_sky.fits"),
+        (
+            {**WINDOW, "SUBARRID": "G2"},
+            {"level": 0},
+            "2026B-P001-001_IRIS_IMG1_SCI_LVL0_0001-01-0003_G2.fits",
+        ),
+        (
+            {**WINDOW, "SUBARRID": 0},
+            {"level": 1},
+            "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001_X101Y7.fits",
+        ),
+        (
+            WINDOW,
+            {"level": 2, "suffix": "sky"},
+            "2026B-P001-001_IRIS_IMG1_SCI_LVL2_0001_X101Y7_sky.fits",
+        ),
         ({"SUBARRAY": "ODGW"}, {"level": 1}, "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001_ODGW.fits"),
-        ({"OBS_ID": None, "SEMID": "2026A", "PROGNUM": "P2", "OBSNUM": "7"}, {"level": 1}, "2026A-P2-7_IRIS_IMG1_SCI_LVL1_0001.fits"),
+        (
+            {"OBS_ID": None, "SEMID": "2026A", "PROGNUM": "P2", "OBSNUM": "7"},
+            {"level": 1},
+            "2026A-P2-7_IRIS_IMG1_SCI_LVL1_0001.fits",
+        ),
         (
             {"OBS_ID": None, "DATE-OBS": "2027-01-02T03:04:05", "PROGNUM": "P2", "OBSNUM": "7"},
             {"level": 1},
@@ -44,7 +72,7 @@ WINDOW = {"SUBARRAY": "CUSTOM", "SUBSTRT1": 101, "SUBSTRT2": 7}
         ),
         ({"OBS_ID": "a b_c"}, {"level": 1}, "a-b-c_IRIS_IMG1_SCI_LVL1_0001.fits"),
     ],
-)  # fmt: skip
+)
 def test_names(changes, arguments, expected):
     assert product_name({**HEADER, **changes}, **arguments) == expected
 

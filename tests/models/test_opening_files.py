@@ -2,6 +2,8 @@
 
 import logging
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,7 +143,7 @@ def test_only_the_planes_asked_for_are_read(tmp_path):
     assert model.meta.reference.type == "LINEARITY"
     own = model.save(tmp_path / "own.fits")
     assert models.open(own, planes=("limit",)).coeffs is None
-    with pytest.raises(ProductError, match="^LinearityModel: planes: got slope, expected some of"):
+    with pytest.raises(ProductError, match=r"^LinearityModel: planes: got slope, expected some of"):
         models.open(path, planes=("slope",))
 
 
@@ -177,24 +179,74 @@ def test_columns_in_another_order_and_case(tmp_path):
 @pytest.mark.parametrize(
     ("reftype", "arrays", "changes", "message"),
     [
-        ("DARK", {"DQ": DQ}, {}, "SCI: got no such HDU, expected it in a DarkModel; reduce or copy"),
+        (
+            "DARK",
+            {"DQ": DQ},
+            {},
+            "SCI: got no such HDU, expected it in a DarkModel; reduce or copy",
+        ),
         ("DQ", {"SCI": F4}, {}, "DQ: got no such HDU, expected it in a DQModel"),
-        ("DARK", {"SCI": F4, "ERR": F4[:3]}, {}, r"ERR: got shape \(3, 8\), expected \(6, 8\) as SCI"),
-        ("LINEARITY", {"COEFFS": COEFFS, "LIMIT": F4[:, :4]}, {}, r"LIMIT: got shape \(6, 4\), expected"),
-        ("LINEARITY", {"COEFFS": F4}, {}, r"COEFFS: got shape \(6, 8\), expected 3 axes with pixels"),
+        (
+            "DARK",
+            {"SCI": F4, "ERR": F4[:3]},
+            {},
+            r"ERR: got shape \(3, 8\), expected \(6, 8\) as SCI",
+        ),
+        (
+            "LINEARITY",
+            {"COEFFS": COEFFS, "LIMIT": F4[:, :4]},
+            {},
+            r"LIMIT: got shape \(6, 4\), expected",
+        ),
+        (
+            "LINEARITY",
+            {"COEFFS": F4},
+            {},
+            r"COEFFS: got shape \(6, 8\), expected 3 axes with pixels",
+        ),
         ("DARK", {"SCI": F4, "DQ": F4}, {}, "DQ: got float32 pixels, expected uint32"),
         ("DARK", {"SCI": PHOTOM}, {}, "SCI: got a table, expected an image"),
         ("PHOTOM", {"PHOTOM": F4}, {}, "PHOTOM: got an image, expected a binary table"),
-        ("PHOTOM", {"PHOTOM": PHOTOM[["FILTER", "ZPAB"]]}, {}, "table: got columns: .*expected also ZPVEGA, ERR"),
+        (
+            "PHOTOM",
+            {"PHOTOM": PHOTOM[["FILTER", "ZPAB"]]},
+            {},
+            "table: got columns: .*expected also ZPVEGA, ERR",
+        ),
         ("MASK", {"SCI": F4}, {}, "REFTYPE: got 'MASK', expected one of DQ DARK FLAT GAIN"),
-        ("DARK", {"SCI": F4}, {"USEAFTER": 2026}, "USEAFTER: got 2026, expected a text; mend the header"),
-        (None, {"SCI": F4}, {"DATAMODL": "CubeModel"}, "DATAMODL: got 'CubeModel', expected one of RampReadModel ImagerFrameModel"),
+        (
+            "DARK",
+            {"SCI": F4},
+            {"USEAFTER": 2026},
+            "USEAFTER: got 2026, expected a text; mend the header",
+        ),
+        (
+            None,
+            {"SCI": F4},
+            {"DATAMODL": "CubeModel"},
+            "DATAMODL: got 'CubeModel', expected one of RampReadModel ImagerFrameModel",
+        ),
         (None, {"SCI": F4}, {}, "DATAMODL: got nothing, expected one of"),
-        (None, {"DQ": DQ}, {"DATAMODL": "ImagerFrameModel", "FILTER": "J"}, "SCI: got no such HDU, expected it in a ImagerFrameModel"),
-        (None, {"SCI": F4}, {"DATAMODL": "ImagerFrameModel"}, "FILTER: got 'ANY', expected one of dark through"),
-        (None, {"SCI": F4}, {"DATAMODL": "ImagerFrameModel", "FILTER": "J", "SAMPMODE": "UTR", "DATALVL": 7}, "DATALVL: got 7, expected one of 0 1 2 3"),
+        (
+            None,
+            {"DQ": DQ},
+            {"DATAMODL": "ImagerFrameModel", "FILTER": "J"},
+            "SCI: got no such HDU, expected it in a ImagerFrameModel",
+        ),
+        (
+            None,
+            {"SCI": F4},
+            {"DATAMODL": "ImagerFrameModel"},
+            "FILTER: got 'ANY', expected one of dark through",
+        ),
+        (
+            None,
+            {"SCI": F4},
+            {"DATAMODL": "ImagerFrameModel", "FILTER": "J", "SAMPMODE": "UTR", "DATALVL": 7},
+            "DATALVL: got 7, expected one of 0 1 2 3",
+        ),
     ],
-)  # fmt: skip
+)
 def test_files_that_cannot_be_opened(tmp_path, reftype, arrays, changes, message):
     path = write_reference(tmp_path / "r.fits", reftype, arrays, **changes)
     with pytest.raises(ProductError, match=f"^(r.fits|PHOTOM): {message}") as caught:
@@ -221,9 +273,10 @@ def test_odd_files_are_opened_with_a_warning(tmp_path, make, caplog):
         assert model.meta.instrument.detector == "IMG1"
         again = model.save(tmp_path / "b.fits")
     assert [record.getMessage() for record in caplog.records] == [
-        "a.fits: header: got lower-case keywords, expected plain FITS cards; they are kept as far as FITS can",
+        "a.fits: header: got lower-case keywords, expected plain FITS cards; they are "
+        "kept as far as FITS can",
         "a.fits: end: got 4 bytes after the last HDU, expected none; they are ignored",
-    ]  # fmt: skip
+    ]
     assert models.read_metadata(again)["OBJECT"] == "M 92"
 
 
@@ -253,14 +306,15 @@ def whole(request, tmp_path_factory, make):
 
 
 def outcome(path):
+    said = None
     try:
         models.read_metadata(path)
         with models.open(path) as model:
             return model.header_mapping()
     except IrisError as error:
-        assert re.match(r".+: .+: got .+, expected .+; .+", str(error))
-        assert "\n" not in str(error)
-        return None
+        said = str(error)
+    assert re.fullmatch(r".+: .+: got .+, expected .+; .+", said)
+    return None
 
 
 @given(st.integers(0, 1 << 24))
@@ -277,3 +331,30 @@ def test_any_change_of_bytes_opens_or_gives_an_error_of_ours(tmp_path, whole, at
     at %= 2880 * 2 if in_header else len(whole)
     (tmp_path / "x.fits").write_bytes(whole[:at] + patch + whole[at + len(patch) :])
     outcome(tmp_path / "x.fits")
+
+
+def test_planes_of_a_tile_compressed_file(tmp_path, make):
+    """Archives compress products with fpack."""
+    path = make.frame_model().save(tmp_path / "a.fits")
+    with fits.open(path) as hdus:
+        packed = fits.HDUList([hdus[0]])
+        for hdu in hdus[1:]:
+            if hdu.name in ("SCI", "DQ", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"):
+                kind = {"compression_type": "GZIP_2", "quantize_level": 0}
+                hdu = fits.CompImageHDU(hdu.data, hdu.header, name=hdu.name, **kind)
+                packed.append(hdu)
+        packed.writeto(tmp_path / "b.fits")
+    frame = models.open(tmp_path / "b.fits").to_frame()
+    np.testing.assert_array_equal(frame.rate, make.frame().rate)
+    np.testing.assert_array_equal(frame.dq, make.frame().dq)
+
+
+def test_what_other_programs_import_stays_light():
+    """ASDF asks for our schemas in every process; that must not load astropy or stdatamodels."""
+    code = (
+        "import sys; from liger_iris_pipeline.models.resources import get_resource_mappings; "
+        "import liger_iris_pipeline.models.naming; get_resource_mappings(); "
+        "print(*{'astropy', 'stdatamodels', 'stpipe'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

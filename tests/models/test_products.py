@@ -67,9 +67,20 @@ def test_hdus_are_those_of_the_contract(tmp_path, make):
     path = make.frame_model().save(tmp_path / "a.fits")
     with fits.open(path) as hdus:
         assert [hdu.name for hdu in hdus] == [
-            "PRIMARY", "SCI", "ERR", "DQ", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "CHI2", "EVENTS",
-            "RECEIPT", "CALIBRATIONS", "INPUTS", "ASDF",
-        ]  # fmt: skip
+            "PRIMARY",
+            "SCI",
+            "ERR",
+            "DQ",
+            "VAR_POISSON",
+            "VAR_RNOISE",
+            "VAR_FLAT",
+            "CHI2",
+            "EVENTS",
+            "RECEIPT",
+            "CALIBRATIONS",
+            "INPUTS",
+            "ASDF",
+        ]
         units = {hdu.name: hdu.header.get("BUNIT") for hdu in hdus}
         assert units["SCI"] == units["ERR"] == "electron/s"
         assert units["VAR_FLAT"] == units["VAR_RNOISE"] == units["VAR_POISSON"] == "electron2/s2"
@@ -89,11 +100,23 @@ def test_hdus_are_those_of_the_contract(tmp_path, make):
         ]
         assert hdus["EVENTS"].columns["amplitude"].unit == "electron"
         assert hdus["RECEIPT"].columns.names == [
-            "step", "version", "parameters", "start", "end", "seconds", "status", "reason"
-        ]  # fmt: skip
+            "step",
+            "version",
+            "parameters",
+            "start",
+            "end",
+            "seconds",
+            "status",
+            "reason",
+        ]
         assert hdus["CALIBRATIONS"].columns.names == [
-            "role", "type", "file", "sha256", "version", "context"
-        ]  # fmt: skip
+            "role",
+            "type",
+            "file",
+            "sha256",
+            "version",
+            "context",
+        ]
         assert hdus["INPUTS"].columns.names == ["file", "sha256"]
         header = hdus[0].header
         assert (header["DATAMODL"], header["DATALVL"]) == ("ImagerFrameModel", 1)
@@ -140,7 +163,7 @@ EXTRA = [
 
 
 def test_no_keyword_is_lost(tmp_path, make):
-    """Whatever the telescope writes survives from level to level, through files with and without ASDF."""
+    """What the telescope writes survives from level to level, with ASDF and without."""
     header = fits.Header([*make.header().items(), *EXTRA])
     model = models.ImagerFrameModel.from_header(header)
     model.set_frame(make.frame())
@@ -174,7 +197,7 @@ VALUES = st.one_of(
 
 @given(st.dictionaries(st.from_regex(r"\AX[A-Z0-9]{1,7}\Z"), VALUES, max_size=5))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_unknown_keywords_of_any_value_survive(tmp_path, make, values):
     model = models.ImagerFrameModel.from_header({**make.header(), **values})
@@ -187,7 +210,7 @@ def test_unknown_keywords_of_any_value_survive(tmp_path, make, values):
 
 
 def test_keywords_without_a_value(tmp_path, make):
-    """Such cards are legal FITS: an unknown one stays as an empty text, a known one has no value."""
+    """Legal FITS: an unknown one stays as an empty text, a known one has no value."""
     model = models.ImagerFrameModel.from_header({**make.header(), "MYNULL": None, "AIRMASS": None})
     assert model.meta.pointing.airmass is None
     model.set_frame(make.frame())
@@ -238,7 +261,7 @@ TEXTS = st.text(max_size=300)
 
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_text_of_any_length_survives(tmp_path, make, rows):
     model = models.ImagerFrameModel.from_header(make.header())
@@ -292,7 +315,7 @@ def test_columns_of_another_program_survive(tmp_path, make):
         found = models.open(path)
         assert list(found.events["COLOUR"]) == ["red", "ultramari"]
         assert found.events["n"].tolist() == [1, 65535]
-        assert found.events["good"].tolist() == [True, False]
+        assert found.events["good"].tolist() == [1, 0]
         np.testing.assert_array_equal(found.events["pair"], [[1, 2], [3, 4]])
         assert list(found.events["kind"]) == ["JUMP", "SATURATION"]
         path = found.save(tmp_path / f"{number}.fits")
@@ -303,10 +326,10 @@ def test_columns_of_another_program_survive(tmp_path, make):
 def test_a_table_of_other_columns_is_refused(make):
     model = make.frame_model()
     with pytest.raises(
-        ProductError, match="^EVENTS: table: got columns: got a, expected also ramp"
+        ProductError, match=r"^EVENTS: table: got columns: got a, expected also ramp"
     ):
         model.events = np.zeros(2, [("a", "i4")])
-    with pytest.raises(ProductError, match="^INPUTS: table: got row .*got 1 values, expected 2"):
+    with pytest.raises(ProductError, match=r"^INPUTS: table: got row .*got 1 values, expected 2"):
         model.add_inputs([("only a name",)])
 
 
@@ -364,12 +387,15 @@ def test_wrong_metadata_raise_and_change_nothing(make, path, value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"FILTER": "Q"}, "^header: FILTER: got 'Q', expected one of dark through Zbb .*mend the header"),
+        (
+            {"FILTER": "Q"},
+            "^header: FILTER: got 'Q', expected one of dark through Zbb .*mend the header",
+        ),
         ({"EXP_NO": "x"}, "^header: EXP_NO: got 'x', expected an integer"),
         ({"EXPTIME": True}, "^header: EXPTIME: got True, expected a number"),
         ({"OBJECT": 5}, "^header: OBJECT: got 5, expected a text"),
     ],
-)  # fmt: skip
+)
 def test_a_raw_header_that_cannot_be(make, changes, message):
     with pytest.raises(ProductError, match=message):
         models.ImagerFrameModel.from_header(make.header(**changes))
@@ -453,7 +479,7 @@ def test_to_frame_names_what_is_missing(tmp_path, make):
     model = make.frame_model()
     model.var_rnoise = None
     found = models.open(model.save(tmp_path / "a.fits"))
-    with pytest.raises(ProductError, match="^a.fits: VAR_RNOISE: got nothing, expected a plane"):
+    with pytest.raises(ProductError, match=r"^a.fits: VAR_RNOISE: got nothing, expected a plane"):
         found.to_frame()
 
 
@@ -508,9 +534,17 @@ def test_mosaics_come_back(tmp_path, make):
     np.testing.assert_array_equal(found.err, mosaic.error)
     with fits.open(path) as hdus:
         assert [hdu.name for hdu in hdus[:10]] == [
-            "PRIMARY", "SCI", "ERR", "DQ", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT", "WHT", "CTX",
+            "PRIMARY",
+            "SCI",
+            "ERR",
+            "DQ",
+            "VAR_POISSON",
+            "VAR_RNOISE",
+            "VAR_FLAT",
+            "WHT",
+            "CTX",
             "NOISEKERN",
-        ]  # fmt: skip
+        ]
         assert hdus["SCI"].header["PIXAR_R"] == hdus[0].header["PIXAR_R"] == 1.0
 
 
@@ -611,16 +645,16 @@ def test_where_and_how_a_path_is_given(tmp_path, make):
     assert model.save("x.fits", dir_path=tmp_path / "sub") == str(tmp_path / "sub" / "x.fits")
     assert model.save(lambda name: str(tmp_path / f"new_{name}")) == str(tmp_path / "new_x.fits")
     model.to_fits(tmp_path / "y.fits")
-    with pytest.raises(ProductError, match="^a.asdf: file name: got .asdf, expected .fits"):
+    with pytest.raises(ProductError, match=r"^a.asdf: file name: got .asdf, expected .fits"):
         model.save(tmp_path / "a.asdf")
-    with pytest.raises(ProductError, match="^a.fits: file: got 'No such file or directory'"):
+    with pytest.raises(ProductError, match=r"^a.fits: file: got 'No such file or directory'"):
         model.save(tmp_path / "nowhere" / "a.fits")
 
 
 def test_what_does_not_fit_the_schema_is_not_saved(tmp_path, make):
     model = make.frame_model()
     model._instance["meta"]["instrument"]["filter"] = "Q"
-    with pytest.raises(ProductError, match="^a.fits: metadata: got 'Q' is not one of"):
+    with pytest.raises(ProductError, match=r"^a.fits: metadata: got 'Q' is not one of"):
         model.save(tmp_path / "a.fits")
     assert list(tmp_path.iterdir()) == []
 

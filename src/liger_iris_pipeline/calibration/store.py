@@ -28,7 +28,7 @@ from liger_iris_pipeline.calibration.reference import (
 )
 from liger_iris_pipeline.calibration.rulebook import CONTEXT, Rulebook, load_rulebook
 from liger_iris_pipeline.calibration.selection import Question, judge, natural_order
-from liger_iris_pipeline.errors import ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.errors import MissingReferenceError, ReferenceFileError, UsageError, complaint
 
 __all__ = ["Candidate", "Store", "find_store"]
 
@@ -122,7 +122,7 @@ class Store:
                 )
             logger.warning("%s %s; the next best one is looked for", entry.path.name, fault)
             broken.append(Candidate(entry.path.name, fault))
-        raise ReferenceFileError(self._nothing_fits(question, [*broken, *misfits]))
+        raise MissingReferenceError(self._nothing_fits(question, [*broken, *misfits]))
 
     def candidates(self, reftype: str, metadata: Mapping[str, Any]) -> list[Candidate]:
         """List what the store has of a type and why each does or does not fit an exposure.
@@ -407,7 +407,7 @@ def find_store(
     looked = ", ".join(
         ["--refs (not given)", "$IRIS_REFS (not set)", *(str(place) for place in beside)]
     )
-    raise ReferenceFileError(
+    raise MissingReferenceError(
         complaint(
             "reference files",
             "folder",

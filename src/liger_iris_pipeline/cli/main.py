@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from liger_iris_pipeline import __version__
@@ -115,7 +116,6 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("data", type=Path, metavar="DIR", help="folder with the dark and flat reads")
     parser.add_argument("--out", type=Path, required=True, metavar="REFS", help="store that receives the masters")
     parser.add_argument("--refs", type=Path, metavar="DIR", help="store with the references they need [$IRIS_REFS, DIR/refs]")
-    parser.add_argument("--overwrite", action="store_true", help="replace masters that exist")
     parser.add_argument("--skip-bad-reads", action="store_true", help="go on without reads that cannot be used")
     parser.set_defaults(run=_calibrate)
 
@@ -161,7 +161,7 @@ def _simulate(options: argparse.Namespace) -> None:
     from liger_iris_pipeline.simulator import simulate
 
     with Progress() as progress:
-        night = simulate(options.scene, options.out, seed=options.seed, size=options.size, progress=progress)
+        night = simulate(options.scene, options.out, seed=options.seed, size=options.size, progress=partial(progress, "simulate"))
     print(f"{len(night.reads)} reads in {options.out}")
 
 
@@ -169,7 +169,7 @@ def _calibrate(options: argparse.Namespace) -> None:
     from liger_iris_pipeline.pipelines.night import calibrate
 
     with Progress() as progress:
-        masters = calibrate(options.data, options.out, refs=options.refs, overwrite=options.overwrite, skip_bad_reads=options.skip_bad_reads, progress=progress)
+        masters = calibrate(options.data, options.out, refs=options.refs, skip_bad_reads=options.skip_bad_reads, progress=progress)
     for path in masters:
         print(path)
 

@@ -95,7 +95,10 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
 
     def __init__(self, init: Any = None, **kwargs: Any) -> None:
         kwargs.setdefault("strict_validation", True)
-        super().__init__(init, **kwargs)
+        # loaded values are checked in _migrate_hdulist: asking the schemas costs 0.1 s a file
+        validate = kwargs.pop("validate_on_assignment", True)
+        super().__init__(init, validate_on_assignment=False, **kwargs)
+        self._validate_on_assignment = validate
 
     # --- what stpipe asks for ---------------------------------------------------------------------
 
@@ -156,7 +159,6 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
                 del cards[keyword]
         if "BUNIT" in cards and "SCI" in cls.units:
             cards["BUNIT"] = cls.units["SCI"]
-        cls.check_header("PRIMARY", cards, "header")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             return cls(fits.HDUList([fits.PrimaryHDU(header=cards)]))
@@ -351,14 +353,17 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             setattr(self, attribute, [*old, *new])
 
     def __setattr__(self, attribute: str, value: Any) -> None:
-        if value is not None and not attribute.startswith("_") and self._is_table(attribute):
+        node = {} if attribute.startswith("_") else self._schema.get("properties", {})
+        if "datatype" not in node.get(attribute, {}):
+            super().__setattr__(attribute, value)
+            return
+        if value is not None and not isinstance(node[attribute]["datatype"], str):
             value = self._fitted(attribute, value)
-        super().__setattr__(attribute, value)
-
-    def _is_table(self, attribute: str) -> bool:
-        """Say whether an attribute is a table."""
-        datatype = self._schema.get("properties", {}).get(attribute, {}).get("datatype", "")
-        return not isinstance(datatype, str)
+        validate, self._validate_on_assignment = self._validate_on_assignment, False
+        try:
+            super().__setattr__(attribute, value)  # type and axes are brought in line all the same
+        finally:
+            self._validate_on_assignment = validate
 
     def _fitted(self, attribute: str, value: Any) -> Any:
         """Bring a table into its columns, and this instance's schema to the widths of its text."""
@@ -379,6 +384,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             name = hdu.name or "PRIMARY"
             if name == "ASDF":
                 continue
+            self.check_header(name, hdu.header, "header")
             stale = [*_CHECKSUMS, *(self.mirrored if name == "SCI" else ())]
             stale += [
                 key
@@ -421,20 +427,21 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             if array is None:
                 continue
             if plane.is_table:
-                self._set_table(plane.attribute, array)
+                self._prepare_table(plane, array)
             elif (
                 plane.hdu in self.units
                 and getattr(self.meta, f"bunit_{plane.attribute}", None) is None
             ):
                 setattr(self.meta, f"bunit_{plane.attribute}", self.units[plane.hdu])
 
-    def _set_table(self, attribute: str, table: Any) -> None:
-        """Set a table once more, so that this instance's schema has its widths, with units."""
-        setattr(self, attribute, table)
-        columns = getattr(self, attribute).columns
-        for name in columns.names:
-            if name in _TABLE_UNITS:
-                columns[name].unit = _TABLE_UNITS[name]
+    def _prepare_table(self, plane: Plane, table: Any) -> None:
+        """Bring this instance's schema to the widths of a table, and name its units."""
+        self._schema["properties"][plane.attribute]["datatype"] = table_schema(
+            plane.datatype, table
+        )
+        for name, unit in _TABLE_UNITS.items():
+            if name in table.columns.names:
+                table.columns[name].unit = unit
 
     def save(
         self,
@@ -468,35 +475,26 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             If the file exists, cannot be written, or the metadata do not fit their schema;
             nothing is left behind.
         """
-        target = Path(path(self.meta.filename) if callable(path) else path)
-        target = Path(dir_path) / target.name if dir_path is not None else target
-        if not target.name.endswith((".fits", ".fits.gz")):
-            raise ProductError(
-                complaint(
-                    target,
-                    "file name",
-                    target.suffix or "no ending",
-                    ".fits or .fits.gz",
-                    "rename it",
-                )
-            )
+        target = self._target(path, dir_path)
         if target.exists() and not overwrite:
             raise _exists(target)
         hdus = self._hdulist(target)
         try:
             _write(hdus, target, overwrite=overwrite, checksum=checksum)
         except OSError as error:
-            said = error.strerror or error
-            raise ProductError(
-                complaint(
-                    target,
-                    "file",
-                    f"'{said}'",
-                    "room and permission to write",
-                    "free some space or choose another folder",
-                )
-            ) from error
+            got, expected = f"'{error.strerror or error}'", "room and permission to write"
+            remedy = "free some space or choose another folder"
+            raise ProductError(complaint(target, "file", got, expected, remedy)) from error
         return str(target)
+
+    def _target(self, path: Any, folder: str | os.PathLike[str] | None) -> Path:
+        """Find out which file is meant; see :meth:`save`."""
+        target = Path(path(self.meta.filename) if callable(path) else path)
+        target = Path(folder) / target.name if folder is not None else target
+        if not target.name.endswith((".fits", ".fits.gz")):
+            got, expected = target.suffix or "no ending", ".fits or .fits.gz"
+            raise ProductError(complaint(target, "file name", got, expected, "rename it"))
+        return target
 
     def _hdulist(self, target: Path) -> fits.HDUList:
         """Build what is written to a file: images, tables, tables of provenance, ASDF."""

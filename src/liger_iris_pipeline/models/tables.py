@@ -119,7 +119,8 @@ def _described(name: str, values: npt.NDArray[Any]) -> dict[str, Any]:
     """Describe a column as a schema does."""
     kind, size = values.dtype.kind, values.dtype.itemsize
     if kind not in "SU":
-        return {"name": name, "datatype": "bool8" if kind == "b" else values.dtype.name}
+        # stdatamodels mistakes the letters T and F of a logical column; 0 and 1 survive
+        return {"name": name, "datatype": "uint8" if kind == "b" else values.dtype.name}
     return {"name": name, "datatype": ["ascii", max(size // (4 if kind == "U" else 1), 1)]}
 
 

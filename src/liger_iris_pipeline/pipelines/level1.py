@@ -18,7 +18,7 @@ import iris_readout
 import numpy as np
 
 from liger_iris_pipeline import __version__, associations, models
-from liger_iris_pipeline.errors import ReadError, ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.errors import ReadError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.naming import product_name
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
@@ -122,7 +122,8 @@ class Level1Step(IrisStep):
         options = self._options(exposure, stages)
         ramps = [self._fit(exposure, ramp, options) for ramp in exposure.ramps]
         result = ramps[0] if len(ramps) == 1 else iris_readout.combine_ramps(ramps)
-        model = models.ImagerFrameModel.from_header(exposure.header)
+        kind = models.IFSFrameModel if exposure.detector == "IFS" else models.ImagerFrameModel
+        model = kind.from_header(exposure.header)
         model.set_frame(Frame(result.rate, result.var_read, result.var_photon, result.dq))
         if self.chi2 and options["mode"] == "utr":
             model.chi2 = result.chi2
@@ -179,9 +180,9 @@ class Level1Step(IrisStep):
         """Load planes of an optional reference, cut to the exposure's window; None where no reference fits."""
         try:
             with self.optional_reference(exposure, reftype) as reference:
-                return tuple(cut_window(getattr(reference, name), exposure.header, reference.meta.filename) for name in names)
-        except Skipped as skipped:
-            self._reason = str(skipped)
+                where = reference.meta.filename or reftype
+                return tuple(cut_window(getattr(reference, name), exposure.header, exposure.shape, where) for name in names)
+        except Skipped:
             return None
 
     def _from_reference_or_header(self, exposure: RawExposure, reftype: str, keyword: str, unit: str, stages: _Stages) -> Any:

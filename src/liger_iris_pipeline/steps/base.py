@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +20,15 @@ from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import __version__, models
 from liger_iris_pipeline.calibration import Reference, Store, find_store
-from liger_iris_pipeline.errors import InputError, UsageError, complaint
+from liger_iris_pipeline.errors import (
+    MissingReferenceError,
+    ReferenceFileError,
+    UsageError,
+    complaint,
+)
 from liger_iris_pipeline.models.naming import product_name
 
-__all__ = ["IrisPipeline", "IrisStep", "Skipped"]
+__all__ = ["IrisPipeline", "IrisStep", "Skipped", "cut_window", "utc"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,52 @@ PLUMBING = frozenset(
     "search_output_file input_dir refs overwrite require steps".split()
 )
 """Parameters that say where files go, not how pixels are made: left out of the receipt."""
+
+
+def utc() -> str:
+    """Give the time now, ISO UTC with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
+
+
+def cut_window(plane: Any, header: Mapping[str, Any], shape: tuple[int, int], name: str) -> Any:
+    """Cut a frame's window out of a reference plane that covers the full detector.
+
+    Parameters
+    ----------
+    plane : ndarray (..., ny, nx), or None
+        Plane of the reference.
+    header : mapping
+        SUBSTRT1/2 of the frame, 1-based.
+    shape : tuple of int
+        Shape (ny, nx) of the frame.
+    name : str
+        File name of the reference, for the message.
+
+    Returns
+    -------
+    ndarray (..., ny, nx), or None
+        The part the frame covers; None for None.
+
+    Raises
+    ------
+    ReferenceFileError
+        If the frame's window is not inside the reference.
+    """
+    if plane is None or plane.shape[-2:] == shape:
+        return plane
+    y, x = int(header.get("SUBSTRT2", 1)) - 1, int(header.get("SUBSTRT1", 1)) - 1
+    part = plane[..., y : y + shape[0], x : x + shape[1]]
+    if min(y, x) < 0 or part.shape[-2:] != shape:
+        got, window = f"shape {plane.shape[-2:]}", f"the frame's {shape} at ({y}, {x})"
+        raise ReferenceFileError(
+            complaint(name, "shape", got, f"one that holds {window}", "rebuild it or choose another")
+        )
+    return part
+
+
+def _label(model: Any) -> str:
+    """Name a model or a raw exposure in messages."""
+    return str(model.stem if hasattr(model, "stem") else model.meta.filename)
 
 
 class Skipped(Exception):  # noqa: N818 - a state, not an error
@@ -61,12 +112,10 @@ class IrisStep(Step):
     optional_references: ClassVar[frozenset[str]] = frozenset()
     _log_records_formatter = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._started = datetime.now(UTC)
-        self._clock = time.perf_counter()
-        self._reason = ""
-        self._references: list[tuple[str, Reference]] = []
+    _started: str
+    _clock: float
+    _reason: str
+    _references: list[tuple[str, Reference]]
 
     # --- what stpipe asks for -------------------------------------------------------------------------------------
 
@@ -86,7 +135,7 @@ class IrisStep(Step):
 
     def run(self, *args: Any) -> Any:
         """Run the step on its arguments, as stpipe does, keeping the time."""
-        self._started = datetime.now(UTC)
+        self._started = utc()
         self._clock = time.perf_counter()
         self._reason = ""
         self._references = []
@@ -163,7 +212,7 @@ class IrisStep(Step):
             reference = self.store(model).select(reftype, model.get_crds_parameters())
         self._references.append((reftype, reference))
         self._reference_files_used.append((reftype, f"iris://{reference.file}"))
-        logger.info("%s: %s reference %s", model.meta.filename, reftype, reference.file)
+        logger.info("%s: %s reference %s", _label(model), reftype, reference.file)
         return models.open(reference.path)
 
     def get_reference_file(self, input_file: Any, reference_file_type: str) -> str:
@@ -179,13 +228,25 @@ class IrisStep(Step):
         required = {name.strip() for name in (self.search_attr("require") or "").split(",")}
         try:
             reference = self.find_reference(model, reftype)
-        except InputError as error:
+        except MissingReferenceError as error:
             if reftype in required:
                 raise
-            raise Skipped(f"no {reftype} reference: {error}") from error
+            raise Skipped(f"no {reftype} reference") from error
         if reference is None:
             raise Skipped(f"the {reftype} reference was overridden with N/A")
         return reference
+
+    def needed_reference(self, model: Any, reftype: str) -> Any:
+        """Find a reference the step cannot do without, unless it was overridden with N/A on purpose."""
+        reference = self.find_reference(model, reftype)
+        if reference is None:
+            raise Skipped(f"the {reftype} reference was overridden with N/A")
+        return reference
+
+    def cut(self, reference: Any, model: Any, *names: str) -> list[Any]:
+        """Give planes of a reference, cut to the window of a frame."""
+        header, where = model.header_mapping(), reference.meta.filename or "reference"
+        return [cut_window(getattr(reference, name), header, model.shape, where) for name in names]
 
     # --- provenance and saving ------------------------------------------------------------------------------------
 
@@ -200,7 +261,10 @@ class IrisStep(Step):
         result.meta.calibration_software_version = __version__
         result.add_receipt(self._receipt_row(status, reason))
         result.add_calibrations(reference.provenance(role) for role, reference in self._references)
-        result.add_calibrations((kind, kind, name, "", "", "") for kind, name in self._overrides_in_memory(reference_files_used))
+        result.add_calibrations(
+            (kind, kind, name, "", "", "override")
+            for kind, name in self._overrides_in_memory(reference_files_used)
+        )
 
     def _overrides_in_memory(self, used: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """List the references that are no files of the store: in-memory models and N/A."""
@@ -210,13 +274,12 @@ class IrisStep(Step):
     def _receipt_row(self, status: str, reason: str, step: str | None = None) -> tuple[Any, ...]:
         """Build the receipt row of this run."""
         parameters = {name: value for name, value in self.get_pars().items() if name not in PLUMBING and not name.startswith("override_")}
-        end = datetime.now(UTC)
         return (
             step or str(self.class_alias),
             __version__,
             json.dumps(parameters, sort_keys=True, default=str),
-            self._started.isoformat(timespec="milliseconds").replace("+00:00", ""),
-            end.isoformat(timespec="milliseconds").replace("+00:00", ""),
+            self._started,
+            utc(),
             time.perf_counter() - self._clock,
             status,
             reason,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 
 from liger_iris_pipeline import models
+from liger_iris_pipeline.algorithms.frame import TanWcs, wcs_from_header
 from liger_iris_pipeline.algorithms.mosaic import Drizzler, frame_weight, output_grid, pixel_map
 from liger_iris_pipeline.calibration import sha256_of
 from liger_iris_pipeline.errors import ProductError, complaint
@@ -21,6 +24,20 @@ logger = logging.getLogger(__name__)
 
 CONSTANT = ("FILTER", "OBJECT")
 """What all frames of a mosaic have in common."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What the grid, the weights and the header need of a frame."""
+
+    path: Path
+    header: Mapping[str, Any]
+    cards: fits.Header
+    wcs: TanWcs
+    shape: tuple[int, int]
+    zero_points: tuple[float, float]
+    flat: str
+    calibrations: tuple[tuple[str, ...], ...]
 
 
 class CombineStep(IrisStep):
@@ -49,43 +66,96 @@ class CombineStep(IrisStep):
         ImagerMosaicModel
             The mosaic.
         """
-        survey = [self._survey(Path(path)) for path in paths]
-        self._expect_one_kind(survey)
-        grid, shape = output_grid([item["wcs"] for item in survey], [item["shape"] for item in survey])
-        zero_points = np.array([item["zero_point"] for item in survey], float)
-        common = float(zero_points.mean()) if np.isfinite(zero_points).all() else None
+        members = [self._survey(Path(path)) for path in paths]
+        self._expect_one_kind(members)
+        grid, shape = output_grid([m.wcs for m in members], [m.shape for m in members])
+        zero_points = np.mean([m.zero_points for m in members], axis=0)
         drizzler = Drizzler(grid, shape, pixfrac=self.pixfrac)
-        for item, zero_point in zip(survey, zero_points, strict=True):
-            scale = 1.0 if common is None else 10.0 ** (0.4 * (common - zero_point))
-            with models.open(item["path"]) as model:
+        for member in members:
+            ratio = zero_points[0] - member.zero_points[0]
+            with models.open(member.path) as model:
                 frame = model.to_frame()
-            drizzler.add(frame, pixel_map(item["wcs"], item["shape"], grid), frame_weight(frame), scale=scale, flat_id=item["flat"])
-        return self._mosaic_model(drizzler.finish(), grid, survey, common)
-
-    def _survey(self, path: Path) -> dict[str, Any]:
-        """Note what the grid and the weights need of a frame."""
-        with models.open(path) as model:
-            if model.meta.wcs is None or model.meta.data_level != 2:
-                raise ProductError(complaint(path, "DATALVL", model.meta.data_level, "a level 2 frame with a WCS", "reduce it with iris_imager_level2"))
-            flats = [row["sha256"] for row in model.calibration_rows() if row["role"] == "flat"]
-            return {
-                "path": path,
-                "header": model.header_mapping(),
-                "fits_header": model.primary_header(),
-                "wcs": model.tan_wcs(),
-                "shape": model.shape,
-                "zero_point": np.nan if model.meta.photometry.zero_point_ab is None else model.meta.photometry.zero_point_ab,
-                "zero_point_vega": model.meta.photometry.zero_point_vega,
-                "flat": flats[0] if flats else model.meta.instrument.detector,
-            }
+            drizzler.add(
+                frame,
+                pixel_map(member.wcs, member.shape, grid),
+                frame_weight(frame),
+                scale=float(10.0 ** (0.4 * ratio)) if np.isfinite(ratio) else 1.0,
+                flat_id=member.flat,
+            )
+        mosaic = models.ImagerMosaicModel.from_header(self._header(members))
+        mosaic.set_mosaic(drizzler.finish())
+        mosaic.set_wcs(grid)
+        self._describe(mosaic, members, zero_points)
+        return mosaic
 
     @staticmethod
-    def _expect_one_kind(survey: Sequence[dict[str, Any]]) -> None:
+    def _survey(path: Path) -> _Member:
+        """Note what is needed of a frame, without keeping its pixels."""
+        with models.open(path) as model:
+            wcs = wcs_from_header(model.wcs_header())
+            if wcs is None or model.meta.data_level != 2:
+                got = f"level {model.meta.data_level}" if wcs else "no WCS"
+                raise ProductError(
+                    complaint(path, "frame", got, "a level 2 frame with a WCS", "reduce it first")
+                )
+            rows = model.calibration_rows()
+            flats = [row["sha256"] for row in rows if row["role"] == "flat"]
+            found = (model.meta.photometry.zero_point_ab, model.meta.photometry.zero_point_vega)
+            return _Member(
+                path,
+                model.header_mapping(),
+                model.primary_header(),
+                wcs,
+                model.shape,
+                tuple(np.nan if value is None else value for value in found),
+                flats[0] if flats else str(model.meta.instrument.detector),
+                tuple(tuple(str(value) for value in row.values()) for row in rows),
+            )
+
+    @staticmethod
+    def _expect_one_kind(members: Sequence[_Member]) -> None:
         """Refuse frames that do not belong together."""
-        if not survey:
-            raise ProductError(complaint("association", "science", "no members", "at least one level 2 frame", "reduce the frames first"))
-        first = survey[0]
-        for item in survey[1:]:
-            for keyword in CONSTANT:
-                if item["header"].get(keyword) != first["header"].get(keyword):
-                    raise ProductError(complaint(item["path"], keyword, item["header"].get(keyword), first["header"].get(keyword), "combine frames of one field and filter"))
+        if not members:
+            raise ProductError(
+                complaint("association", "science", "no members", "a level 2 frame", "add some")
+            )
+        for member in members[1:]:
+            for key in CONSTANT:
+                got, expected = member.header.get(key), members[0].header.get(key)
+                if got != expected:
+                    remedy = "combine frames of one field and filter"
+                    raise ProductError(complaint(member.path, key, got, expected, remedy))
+
+    @staticmethod
+    def _header(members: Sequence[_Member]) -> fits.Header:
+        """Take the first frame's header without what holds for that frame alone."""
+        header = members[0].cards.copy()
+        detectors = {member.header.get("DETECTOR") for member in members}
+        for key in [key for key in header if key.startswith(("S_", "SKY", "DET_ID", "SUB"))]:
+            del header[key]
+        for key in ("REFPIX", "NOUTPUTS", "DTOTOFF1", "DTOTOFF2", "DITHNO"):
+            header.remove(key, ignore_missing=True)
+        header["DETECTOR"] = "MULTIPLE" if len(detectors) > 1 else detectors.pop()
+        ends = [m.header["MJD-END"] for m in members if m.header.get("MJD-END") is not None]
+        if ends:
+            header["MJD-END"] = max(ends)
+        exposures = {(m.header.get("OBS_ID"), m.header.get("EXP_NO")): m for m in members}
+        times = [m.header.get("EXPTIME") for m in exposures.values()]
+        if all(isinstance(value, int | float) for value in times):
+            header["EXPTIME"] = float(sum(times))
+        return header
+
+    @staticmethod
+    def _describe(mosaic: Any, members: Sequence[_Member], zero_points: Any) -> None:
+        """Write level, zero points, references and inputs into the mosaic."""
+        mosaic.meta.data_level = 3
+        mosaic.meta.photometry.pixel_area_ratio = 1.0
+        mosaic.meta.photometry.zero_point_ab = _or_none(zero_points[0])
+        mosaic.meta.photometry.zero_point_vega = _or_none(zero_points[1])
+        mosaic.add_calibrations(dict.fromkeys(row for m in members for row in m.calibrations))
+        mosaic.add_inputs((m.path.name, sha256_of(m.path)) for m in members)
+
+
+def _or_none(value: float) -> float | None:
+    """Give None for NaN."""
+    return float(value) if np.isfinite(value) else None

@@ -20,5 +20,5 @@ class DarkSubtractStep(IrisStep):
     def correct(self, model: Any) -> None:
         """Subtract the dark reference from the frame."""
         with self.needed_reference(model, "dark") as dark:
-            planes = [self.cut(plane, model) for plane in (dark.data, dark.err, dark.dq)]
+            planes = self.cut(dark, model, "data", "err", "dq")
         model.set_frame(subtract_dark(model.to_frame(), *planes))

@@ -20,4 +20,5 @@ class DQInitStep(IrisStep):
     def correct(self, model: Any) -> None:
         """Flag the pixels of the DQ reference."""
         with self.optional_reference(model, "dq") as reference:
-            model.set_frame(flag_bad_pixels(model.to_frame(), self.cut(reference.dq, model)))
+            (flags,) = self.cut(reference, model, "dq")
+        model.set_frame(flag_bad_pixels(model.to_frame(), flags))

@@ -20,5 +20,5 @@ class FlatFieldStep(IrisStep):
     def correct(self, model: Any) -> None:
         """Divide the frame by the flat reference."""
         with self.needed_reference(model, "flat") as flat:
-            planes = [self.cut(plane, model) for plane in (flat.data, flat.err, flat.dq)]
+            planes = self.cut(flat, model, "data", "err", "dq")
         model.set_frame(divide_flat(model.to_frame(), *planes))

@@ -1,0 +1,433 @@
+"""A whole night: which exposures there are, what is made of them, and in which order.
+
+    reads ─ associate ─► level 1 ─► level 2 ─► level 3 + catalogue + preview
+    reads ─ associate ─► level 1 ─► master darks ─► master flats ─► store
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from liger_iris_pipeline import associations, models
+from liger_iris_pipeline.associations import Association
+from liger_iris_pipeline.calibration import Store, find_store
+from liger_iris_pipeline.errors import (
+    InputError,
+    MissingReferenceError,
+    ProductError,
+    ReadError,
+    ReferenceFileError,
+    UsageError,
+    complaint,
+)
+from liger_iris_pipeline.instrument.detectors import IMAGER_DETECTORS
+from liger_iris_pipeline.models.naming import product_name
+from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
+from liger_iris_pipeline.pipelines.calibrations import CreateDarkPipeline, CreateFlatPipeline
+from liger_iris_pipeline.pipelines.imager_level2 import ImagerLevel2Pipeline
+from liger_iris_pipeline.pipelines.imager_level3 import ImagerLevel3Pipeline
+from liger_iris_pipeline.pipelines.level1 import Level1Step
+
+__all__ = ["calibrate", "reduce"]
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+
+ENDINGS = (".fits", ".fits.gz")
+LIGHT = {"SCI": "science", "SKY": "sky"}
+"""Exposures that `reduce` takes, by IMTYPE; the others are for `calibrate`."""
+NEEDED = {"iris_dark_subtract": "dark", "iris_flat_field": "flat"}
+"""References without which level 2 is not begun, by the step that needs them."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be made of which exposures."""
+
+    exposures: Mapping[str, RawExposure]
+    associations: tuple[Association, ...]
+
+    def of_type(self, kind: str) -> list[Association]:
+        """Give the associations of one type."""
+        return [association for association in self.associations if association.asn_type == kind]
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def reduce(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    refs: Path | None = None,
+    skip: Sequence[str] = (),
+    require: str = "",
+    overwrite: bool = False,
+    skip_bad_reads: bool = False,
+    progress: Progress = _silent,
+) -> list[Path]:
+    """Reduce raw reads to frames and mosaics.
+
+    Everything that can be wrong with the inputs is looked for before the first product is written.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        One folder of reads, one association, or reads.
+    out : Path
+        Folder for the products; associations go to ``out/associations``.
+    refs : Path, optional
+        Store of references; default ``$IRIS_REFS``, else ``refs`` in or beside the folder of the data.
+    skip : sequence of str
+        Steps to leave out, with or without the prefix ``iris_``.
+    require : str
+        Optional reference types that must be there, separated by commas.
+    overwrite, skip_bad_reads : bool
+        Replace products that exist; go on without reads that cannot be used.
+    progress : callable
+        Called with stage, parts done, parts in all.
+
+    Returns
+    -------
+    list of Path
+        Products in the order they were made.
+
+    Raises
+    ------
+    InputError
+        If an input or reference cannot be used.
+    UsageError
+        If a step to leave out is not known.
+    """
+    skipped = _step_names(skip)
+    if len(inputs) == 1 and inputs[0].suffix == ".json" and _level_of(inputs[0]) > 0:
+        return _reduce_products(inputs[0], out, refs, skipped, overwrite=overwrite)
+    folder, plan = _plan(inputs, skip_bad_reads=skip_bad_reads)
+    common = {"refs": _refs_option(refs, folder), "require": require, "overwrite": overwrite, "save_results": True, "output_dir": str(out)}
+    _check_references(plan, common["refs"], skipped, require)
+    _check_outputs(plan, out, overwrite=overwrite)
+    return _run(plan, out, common, skipped, progress)
+
+
+def _run(plan: _Plan, out: Path, common: dict[str, Any], skipped: frozenset[str], progress: Progress) -> list[Path]:
+    """Make the products of a plan, level by level."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "associations").mkdir(exist_ok=True)
+    products = []
+    for count, exposure in enumerate(plan.exposures.values()):
+        progress("level 1", count, len(plan.exposures))
+        Level1Step(**common).run(exposure)
+        products.append(out / _file_name(exposure.first.header, 1))
+    progress("level 1", len(plan.exposures), len(plan.exposures))
+    steps = {name: {"skip": True} for name in skipped if name in ImagerLevel2Pipeline.step_defs}
+    second = plan.of_type("level2")
+    for count, association in enumerate(second):
+        progress("level 2", count, len(second))
+        path = _write(association, plan, out, 1, overwrite=common["overwrite"])
+        ImagerLevel2Pipeline(**common, steps=steps).run(str(path))
+        products.append(out / f"{association.products[0].name}.fits")
+    progress("level 2", len(second), len(second))
+    third = [] if skipped & {"iris_combine", "iris_assign_wcs"} else plan.of_type("level3")
+    steps = {"iris_source_catalog": {"skip": "iris_source_catalog" in skipped}}
+    for count, association in enumerate(third):
+        progress("level 3", count, len(third))
+        path = _write(association, plan, out, 2, overwrite=common["overwrite"])
+        ImagerLevel3Pipeline(**common, steps=steps).run(str(path))
+        products += _level3_products(out, association.products[0].name)
+    progress("level 3", len(third), len(third))
+    return products
+
+
+def _level3_products(out: Path, name: str) -> list[Path]:
+    """Draw the preview of a mosaic and list what there is of it."""
+    from liger_iris_pipeline.quicklook import write_preview
+
+    mosaic, catalogue = out / f"{name}.fits", out / f"{name}_cat.ecsv"
+    preview = write_preview(mosaic, out / f"{name}_preview.png")
+    return [mosaic, preview, *([catalogue] if catalogue.exists() else [])]
+
+
+# --- what there is -----------------------------------------------------------------------------------------------------
+
+
+def _plan(inputs: Sequence[Path], *, skip_bad_reads: bool) -> tuple[Path, _Plan]:
+    """Find the exposures of the inputs and associate them."""
+    if len(inputs) == 1 and inputs[0].suffix == ".json":
+        return _plan_of_association(inputs[0], skip_bad_reads=skip_bad_reads)
+    folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
+    found = [e for e in _raw_exposures(_files(inputs), skip_bad_reads=skip_bad_reads) if e.imtype in LIGHT]
+    if not any(exposure.imtype == "SCI" for exposure in found):
+        raise ReadError(complaint(str(folder), "IMTYPE", "no science exposure", "reads with IMTYPE SCI", "use `iris-drs calibrate` for darks and flats"))
+    made = associations.generate(_imager(found), kinds=("level2", "level3"), folder=folder)
+    return folder, _Plan({e.name: e for e in found}, tuple(made))
+
+
+def _plan_of_association(path: Path, *, skip_bad_reads: bool) -> tuple[Path, _Plan]:
+    """Turn an association of raw exposures into level 2 and level 3 ones, roles as it says."""
+    given = associations.load(path)
+    exposures = given.raw_exposures(skip_bad=skip_bad_reads)
+    role = {file: kind for kind in ("background", "sky", "science") for file in given.files(kind)}
+    kept = [e for e in exposures if role.get(e.first.path) in ("science", "sky", "background")]
+    if not any(role[e.first.path] == "science" for e in kept):
+        raise ReadError(complaint(path, "members", "no science exposure", "at least one", "add one"))
+    casts = [_Cast(e, "SCI" if role[e.first.path] == "science" else "SKY" if role[e.first.path] == "sky" else e.imtype) for e in _imager(kept)]
+    made = associations.generate(casts, kinds=("level2", "level3"), folder=path.parent)
+    science = {e.name for e in kept if role[e.first.path] == "science"}
+    chosen = [a for a in made if a.asn_type == "level2" and a.products[0].members[0].expname in science]
+    name = given.products[0].name
+    if given.asn_type == "level2" and len(chosen) == 1:
+        chosen = [replace(chosen[0], products=(replace(chosen[0].products[0], name=name),))]
+    else:
+        members = tuple(a.products[0].members[0] for a in chosen)
+        chosen.append(Association(given.asn_id, "level3", (associations.Product(name, members),), folder=path.parent))
+    return path.parent, _Plan({e.name: e for e in kept}, tuple(chosen))
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """An exposure in the role an association gives it."""
+
+    exposure: RawExposure
+    imtype: str
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """Keywords with IMTYPE of the role."""
+        return {**dict(self.exposure.first.header), "IMTYPE": self.imtype}
+
+    @property
+    def name(self) -> str:
+        """Name of the first file."""
+        return self.exposure.name
+
+    @property
+    def stem(self) -> str:
+        """Name in messages."""
+        return self.exposure.stem
+
+
+def _files(inputs: Sequence[Path]) -> list[Path]:
+    """List the raw files of a folder, or the files given."""
+    for path in inputs:
+        if not path.exists():
+            raise ReadError(complaint(str(path), "path", "nothing there", "a folder, an association or reads", "check the path"))
+    if len(inputs) > 1 and any(path.is_dir() for path in inputs):
+        raise UsageError(complaint("reduce", "inputs", "a folder among others", "one folder, or files", "run it once per folder"))
+    if not inputs[0].is_dir():
+        return list(inputs)
+    found = sorted(p for p in inputs[0].iterdir() if p.name.endswith(ENDINGS) and not p.name.startswith("."))
+    raw = [path for path in found if not _is_product(path)]
+    if not raw:
+        raise ReadError(complaint(str(inputs[0]), "folder", "no raw FITS file", "reads (*.fits, *.fits.gz)", "check the path"))
+    return raw
+
+
+def _is_product(path: Path) -> bool:
+    """Say whether a file in a folder of reads is a product or reference and so not meant."""
+    try:
+        header = models.read_metadata(path)
+    except InputError:
+        return False
+    return header.get("DATALVL") not in (None, 0) or "REFTYPE" in header
+
+
+def _raw_exposures(files: Iterable[Path], *, skip_bad_reads: bool) -> list[RawExposure]:
+    """Check raw files and group them, passing on what should be known."""
+    scan = scan_reads(files, skip_bad=skip_bad_reads)
+    exposures, notes = group_exposures(scan.reads)
+    for note in (*scan.warnings, *notes):
+        logger.warning("%s", note)
+    return exposures
+
+
+def _imager(exposures: Sequence[RawExposure]) -> list[RawExposure]:
+    """Leave out exposures for which there is no recipe beyond level 1."""
+    for exposure in exposures:
+        if exposure.detector not in IMAGER_DETECTORS:
+            logger.warning("%s: there is no level 2 recipe for detector %s; level 1 only", exposure.name, exposure.detector)
+    return [exposure for exposure in exposures if exposure.detector in IMAGER_DETECTORS]
+
+
+# --- checks before the first product -----------------------------------------------------------------------------------
+
+
+def _step_names(skip: Sequence[str]) -> frozenset[str]:
+    """Complete the names of steps to leave out."""
+    known = {*ImagerLevel2Pipeline.step_defs, *ImagerLevel3Pipeline.step_defs}
+    names = frozenset(name if name.startswith("iris_") else f"iris_{name}" for name in skip)
+    unknown = sorted(names - known)
+    if unknown:
+        steps = ", ".join(sorted(name.removeprefix("iris_") for name in known))
+        raise UsageError(complaint("--skip", "step", unknown[0].removeprefix("iris_"), f"one of {steps}", "correct the name"))
+    return names
+
+
+def _refs_option(refs: Path | None, folder: Path) -> str | None:
+    """Give the store's folder; None where there is none at all."""
+    try:
+        return str(find_store(refs, folder).path)
+    except MissingReferenceError:
+        if refs is not None:
+            raise
+        return None
+
+
+def _check_references(plan: _Plan, refs: str | None, skipped: frozenset[str], require: str) -> None:
+    """Refuse at once what would lack a reference later on."""
+    wanted = {kind for step, kind in NEEDED.items() if step not in skipped} if plan.of_type("level2") else set()
+    wanted |= {name.strip() for name in require.split(",") if name.strip()}
+    if not wanted:
+        return
+    if refs is None:
+        find_store(None, next(iter(plan.exposures.values())).first.path.parent)
+    for exposure in plan.exposures.values():
+        for kind in sorted(wanted):
+            if exposure.detector in IMAGER_DETECTORS:
+                Store(str(refs)).select(kind, exposure.get_crds_parameters())
+
+
+def _check_outputs(plan: _Plan, out: Path, *, overwrite: bool) -> None:
+    """Refuse to begin where products exist, and inputs that would be written over."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(complaint(str(out), "--out", "a file", "a folder", "name a folder"))
+    names = [_file_name(e.first.header, 1) for e in plan.exposures.values()]
+    names += [f"{a.products[0].name}.fits" for a in plan.associations]
+    sources = {path.resolve() for e in plan.exposures.values() for path in e.files}
+    for name in names:
+        if (out / name).resolve() in sources:
+            raise ProductError(complaint(name, "product", "the name of an input", "another", "choose another --out"))
+        if (out / name).exists() and not overwrite:
+            raise ProductError(complaint(name, "file", f"one that exists in {out}", "none", "use --overwrite or another --out"))
+
+
+def _file_name(header: Mapping[str, Any], level: int) -> str:
+    """Name a product with its ending."""
+    return product_name(header, level).removesuffix(".fits") + ".fits"
+
+
+def _write(association: Association, plan: _Plan, out: Path, level: int, *, overwrite: bool) -> Path:
+    """Write an association of raw exposures as one of their products of a level."""
+    product = association.products[0]
+    members = tuple(replace(m, expname=_file_name(plan.exposures[m.expname].first.header, level), sha256=None) for m in product.members)
+    moved = replace(association, products=(replace(product, members=members),), folder=out)
+    return moved.write(out / "associations" / f"{product.name}.json", overwrite=overwrite)
+
+
+# --- associations of products ------------------------------------------------------------------------------------------
+
+
+def _level_of(path: Path) -> int:
+    """Give the level of an association's members."""
+    header = models.read_metadata(associations.load(path).files()[0])
+    level = header.get("DATALVL", 0)
+    return level if isinstance(level, int) else 0
+
+
+def _reduce_products(path: Path, out: Path, refs: Path | None, skipped: frozenset[str], *, overwrite: bool) -> list[Path]:
+    """Go on from an association of level 1 or level 2 products."""
+    name, level = associations.load(path).products[0].name, _level_of(path)
+    recipe = {1: ImagerLevel2Pipeline, 2: ImagerLevel3Pipeline}.get(level)
+    if recipe is None:
+        raise ProductError(complaint(path, "DATALVL", level, "members of level 0, 1 or 2", "associate other files"))
+    steps = {step: {"skip": True} for step in skipped if step in recipe.step_defs}
+    out.mkdir(parents=True, exist_ok=True)
+    pipeline = recipe(refs=None if refs is None else str(refs), overwrite=overwrite, save_results=True, output_dir=str(out), steps=steps)
+    model = pipeline.run(str(path))
+    return _level3_products(out, name) if level == 2 else [out / _file_name(model.header_mapping(), 2)]
+
+
+# --- calibrations ------------------------------------------------------------------------------------------------------
+
+
+def calibrate(
+    data: Path,
+    out: Path,
+    *,
+    refs: Path | None = None,
+    skip_bad_reads: bool = False,
+    progress: Progress = _silent,
+) -> list[Path]:
+    """Make master darks and flats of the reads in a folder and put them into a store.
+
+    The store also receives the references that were used on the way (gain, linearity …), so that it serves
+    `reduce` by itself. Nothing in it is ever replaced: a second run adds new versions.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with the dark and flat reads.
+    out : Path
+        Store that receives the masters; made if it is not there.
+    refs : Path, optional
+        Store with the references they need; default as for :func:`reduce`.
+    skip_bad_reads : bool
+        Go on without reads that cannot be used.
+    progress : callable
+        Called with stage, parts done, parts in all.
+
+    Returns
+    -------
+    list of Path
+        Masters in the store.
+
+    Raises
+    ------
+    InputError
+        If an input cannot be used or there are no darks and flats.
+    """
+    exposures = [e for e in _raw_exposures(_files([data]), skip_bad_reads=skip_bad_reads) if e.imtype in ("DARK", "FLAT")]
+    if not exposures:
+        raise ReadError(complaint(str(data), "IMTYPE", "no dark and no flat", "reads with IMTYPE DARK or FLAT", "check the folder"))
+    source = _refs_option(refs, data)
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    store = Store(str(out))
+    try:
+        if source is not None and Path(source).resolve() != out.resolve():
+            _adopt(Path(source), store)
+        with tempfile.TemporaryDirectory(prefix=".calibrating-", dir=out) as work:
+            return _make_masters(exposures, store, Path(work), progress)
+    except BaseException:
+        if new:
+            shutil.rmtree(out)
+        raise
+
+
+def _adopt(source: Path, store: Store) -> None:
+    """Take the references of another store over, except masters that are made anew."""
+    for path in sorted(p for p in source.iterdir() if p.name.endswith(ENDINGS)):
+        try:
+            if str(models.read_metadata(path).get("REFTYPE")).upper() not in ("DARK", "FLAT"):
+                store.add(path)
+        except ReferenceFileError as error:
+            logger.warning("%s", error)
+
+
+def _make_masters(exposures: Sequence[RawExposure], store: Store, work: Path, progress: Progress) -> list[Path]:
+    """Fit the ramps, then make the darks, then the flats, which need them."""
+    common = {"refs": str(store.path), "save_results": True, "output_dir": str(work)}
+    frames = {}
+    for count, exposure in enumerate(exposures):
+        progress("level 1", count, len(exposures))
+        Level1Step(**common, events=False, chi2=False).run(exposure)
+        frames[exposure.name] = work / _file_name(exposure.first.header, 1)
+    progress("level 1", len(exposures), len(exposures))
+    made = associations.generate(exposures, kinds=("dark", "flat"), folder=work)
+    masters = []
+    for count, association in enumerate(made):
+        progress("masters", count, len(made))
+        maker = CreateDarkPipeline if association.asn_type == "dark" else CreateFlatPipeline
+        paths = [frames[member.expname] for member in association.members]
+        model = maker(refs=str(store.path)).run(*[str(path) for path in paths])
+        model.meta.reference.version = store.next_version(model.header_mapping())
+        masters.append(store.add(model.save, model.header_mapping()).path)
+    progress("masters", len(made), len(made))
+    return masters
