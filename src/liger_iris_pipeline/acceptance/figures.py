@@ -1,0 +1,196 @@
+"""Figures of merit: products against truth, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+from scipy.spatial import cKDTree
+
+from liger_iris_pipeline.algorithms.mosaic import photometry
+
+__all__ = ["Row", "blank_pull", "matched", "photometric_pulls", "sky_errors", "spread", "table_text"]
+
+Float64 = npt.NDArray[np.float64]
+
+BLANK = 0.02
+"""A pixel is blank if stars add less than this fraction of the sky to it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes
+    ----------
+    name : str
+        What was measured.
+    value : float
+        The figure.
+    limit : str
+        What it must be.
+    passed : bool
+        Whether it is.
+    count : int
+        Number of things it was measured on, 0 where that says nothing.
+    """
+
+    name: str
+    value: float
+    limit: str
+    passed: bool
+    count: int = 0
+
+
+def table_text(rows: Sequence[Row]) -> str:
+    """Write figures as a table of plain text.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The figures.
+
+    Returns
+    -------
+    str
+        One line each, under a heading.
+    """
+    lines = [f"{'figure':44s} {'value':>10s} {'limit':>14s} {'of':>6s}"]
+    for row in rows:
+        value = f"{row.value:.0f}" if row.value == int(row.value) and row.limit[-1].isdigit() and "." not in row.limit else f"{row.value:.4f}"
+        count = str(row.count) if row.count else ""
+        lines.append(f"{row.name:44s} {value:>10s} {row.limit:>14s} {count:>6s}  {'pass' if row.passed else 'FAIL'}")
+    return "\n".join(lines)
+
+
+def spread(values: Float64) -> float:
+    """Give the standard deviation without the 0.1 % outermost values on either side, made good for that.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+        Pulls.
+
+    Returns
+    -------
+    float
+        Sigma of the normal distribution with the same inner part: half the width between the 15.87 and 84.13
+        percentiles.
+    """
+    low, high = np.percentile(values, [15.865525, 84.134475])
+    return float(0.5 * (high - low))
+
+
+def matched(catalogue: Any, x: Float64, y: Float64) -> tuple[Any, Float64]:
+    """Find the catalogue row nearest to each place.
+
+    Parameters
+    ----------
+    catalogue : Table
+        With columns ``x`` and ``y`` [pixel].
+    x, y : ndarray (n,)
+        Places [pixel].
+
+    Returns
+    -------
+    index, distance : ndarray (n,)
+        Row and its distance [pixel].
+    """
+    tree = cKDTree(np.column_stack([catalogue["x"], catalogue["y"]]))
+    distance, index = tree.query(np.column_stack([x, y]))
+    return index, distance
+
+
+def _identity(header: Any) -> tuple[str, int, str]:
+    """Say which exposure of which detector a frame is."""
+    return str(header["OBS_ID"]), int(header["EXP_NO"]), str(header["DETECTOR"])
+
+
+def photometric_pulls(path: Path, night: Any) -> Float64:
+    """Give (measured - true) / error of the isolated stars of a level 2 frame, S/N 20 to 200.
+
+    Parameters
+    ----------
+    path : Path
+        Level 2 frame.
+    night : Truth
+        What was simulated.
+
+    Returns
+    -------
+    ndarray (n,) float64
+        Pulls.
+    """
+    with fits.open(path) as hdus:
+        which = _identity(hdus[0].header)
+        image, error, dq = (hdus[name].data for name in ("SCI", "ERR", "DQ"))
+    detector = night.detectors[night.detectors["detector"] == which[2]][0]
+    here = night.select(night.positions, *which)
+    stars = {int(row["id"]): row for row in night.stars if row["isolated"]}
+    edge = 25
+    kept = [
+        row
+        for row in here
+        if row["seen"] and int(row["id"]) in stars
+        and edge < row["x"] < image.shape[1] - edge and edge < row["y"] < image.shape[0] - edge
+    ]
+    positions = np.array([[row["y"], row["x"]] for row in kept])
+    true = np.array([stars[int(row["id"])]["flux"] * detector["throughput"] for row in kept])
+    result = photometry(image, np.square(error, dtype=np.float64), dq, np.ones((1, 1)), positions, recentre=False)
+    snr = true / result.flux_err
+    clean = np.isfinite(result.flux) & (result.flags == 0) & (snr > 20) & (snr < 200)
+    return np.asarray((result.flux - true)[clean] / result.flux_err[clean])
+
+
+def blank_pull(path: Path, night: Any) -> Float64:
+    """Give (measured - true) / error of the good pixels of a frame that no star lights, mean taken off.
+
+    Parameters
+    ----------
+    path : Path
+        Level 1 or 2 frame.
+    night : Truth
+        What was simulated.
+
+    Returns
+    -------
+    ndarray (n,) float64
+        Pulls.
+    """
+    with fits.open(path) as hdus:
+        header = hdus[0].header
+        image, error, dq = (hdus[name].data for name in ("SCI", "ERR", "DQ"))
+    which = _identity(header)
+    light, maps = night.rate(*which), night.maps(which[2])
+    sky = float(night.detectors[night.detectors["detector"] == which[2]][0]["sky"])
+    expected = light * maps["FLAT"] + maps["DARK"] if header["DATALVL"] == 1 else light - sky
+    blank = (dq == 0) & (np.abs(light - sky) < BLANK * sky)
+    pull = (image[blank] - expected[blank]) / error[blank]
+    return np.asarray(pull - np.median(pull), np.float64)
+
+
+def sky_errors(path: Path, night: Any) -> float:
+    """Give the relative error of a frame's sky level.
+
+    Parameters
+    ----------
+    path : Path
+        Level 2 frame.
+    night : Truth
+        What was simulated.
+
+    Returns
+    -------
+    float
+        SKYLEVEL over truth, minus 1.
+    """
+    with fits.open(path) as hdus:
+        which = _identity(hdus[0].header)
+        level = float(hdus["SCI"].header["SKYLEVEL"])
+    sky = float(night.detectors[night.detectors["detector"] == which[2]][0]["sky"])
+    return level / sky - 1.0
