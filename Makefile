@@ -28,7 +28,7 @@ $(VENV)/.docs: $(VENV)/.ok
 
 # The C library and command with no Python in them, as a detector controller builds them.
 build/c/.ok: $(VENV)/.ok $(C_SOURCES)
-	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/c -G Ninja -DIRIS_WERROR=ON -DIRIS_TESTS=ON > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
+	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/c -G Ninja -DIRIS_WERROR=ON > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
 	@grep -h 'iris-readout' build-c.log || true
 	@rm -f build-c.log
 	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/c
@@ -43,7 +43,7 @@ test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
 
 test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address and undefined-behaviour sanitizers
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
-	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/sanitize -G Ninja -DIRIS_WERROR=ON -DIRIS_TESTS=ON -DIRIS_SANITIZE=ON > /dev/null
+	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/sanitize -G Ninja -DIRIS_WERROR=ON -DIRIS_SANITIZE=ON > /dev/null
 	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/sanitize --output-on-failure -j 2
 

@@ -67,7 +67,7 @@ class MissingReferenceError(ReferenceFileError):
     """No reference file fits, or there is no store to look in."""
 
 
-def complaint(where: str | Path, part: str, got: object, expected: str, remedy: str) -> str:
+def complaint(where: str | Path, part: str, got: object, expected: object, remedy: str) -> str:
     """Write the one-line message of an error.
 
     Parameters
@@ -78,7 +78,7 @@ def complaint(where: str | Path, part: str, got: object, expected: str, remedy: 
         Keyword, extension or other part of the file.
     got : object
         What was found there.
-    expected : str
+    expected : object
         What should have been there.
     remedy : str
         What the user can do.

@@ -21,11 +21,17 @@ UInt32 = npt.NDArray[np.uint32]
 def _check(owner: str, name: str, array: Any, shape: tuple[int, ...], dtype: type) -> None:
     """Raise unless `array` has the given shape and native dtype."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{owner}.{name}: got {type(array).__name__}, expected a NumPy array; convert it with numpy.asarray")
+        raise TypeError(
+            f"{owner}.{name}: got {type(array).__name__}, expected a NumPy array; convert it with numpy.asarray"
+        )
     if array.dtype != np.dtype(dtype):
-        raise TypeError(f"{owner}.{name}: got dtype {array.dtype}, expected native {np.dtype(dtype)}; convert it with .astype")
+        raise TypeError(
+            f"{owner}.{name}: got dtype {array.dtype}, expected native {np.dtype(dtype)}; convert it with .astype"
+        )
     if array.shape != shape:
-        raise ValueError(f"{owner}.{name}: got shape {array.shape}, expected {shape}; all planes of a {owner} have one shape")
+        raise ValueError(
+            f"{owner}.{name}: got shape {array.shape}, expected {shape}; all planes of a {owner} have one shape"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +55,9 @@ class Ramp:
         _check("Ramp", "counts", self.counts, self.counts.shape, np.uint16)
         _check("Ramp", "time", self.time, self.counts.shape[:1], np.float64)
         if not np.all(np.diff(self.time) > 0):
-            raise ValueError("Ramp.time: got times that do not rise, expected rising seconds since the reset; sort the reads")
+            raise ValueError(
+                "Ramp.time: got times that do not rise, expected rising seconds since the reset; sort the reads"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,6 @@ from liger_iris_pipeline.errors import InputError
 from liger_iris_pipeline.kinds import Frame
 from oracles.mosaic import matrix, mean_correlation
 
-
 GRID = TanWcs((1.0, 1.0), (10.0, 40.0), ((-0.004 / 3600, 0.0), (0.0, 0.004 / 3600)))
 
 

@@ -133,10 +133,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 def _find() -> Path:
     """Return the path of the library: $IRIS_READOUT_LIBRARY, else the one in the installed package."""
     named = os.environ.get(VARIABLE)
-    if named:
-        path = Path(named)
-    else:
-        path = Path(str(importlib.resources.files("iris_readout").joinpath(NAME)))
+    path = Path(named or str(importlib.resources.files("iris_readout").joinpath(NAME)))
     if not path.is_file():
         raise LibraryError(
             f"iris_readout library: got no file {path}, expected the C library there; "

@@ -301,10 +301,8 @@ class RampFitter:
         events = np.empty(count.value, EVENT_DTYPE)
         if count.value == 0:
             return events
-        buffer = ctypes.cast(
-            pointer, ctypes.POINTER(ctypes.c_char * (count.value * _RAW_EVENT_DTYPE.itemsize))
-        )
-        raw = np.frombuffer(buffer.contents, _RAW_EVENT_DTYPE)
+        size = count.value * _RAW_EVENT_DTYPE.itemsize
+        raw = np.frombuffer(ctypes.string_at(pointer, size), _RAW_EVENT_DTYPE)
         events["ramp"] = 1
         for name in ("read", "y", "x", "amplitude", "sigma"):
             events[name] = raw[name]

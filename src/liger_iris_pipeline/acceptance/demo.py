@@ -25,6 +25,7 @@ from liger_iris_pipeline.acceptance.figures import (
 from liger_iris_pipeline.algorithms.frame import wcs_from_header
 from liger_iris_pipeline.errors import UsageError, complaint
 from liger_iris_pipeline.pipelines.night import calibrate, reduce
+from liger_iris_pipeline.quicklook import draw_mosaics
 from liger_iris_pipeline.simulator import simulate, truth
 
 __all__ = ["Report", "compare", "run_demo"]
@@ -84,7 +85,9 @@ def run_demo(out: Path, *, seed: int, progress: Callable[[str, int, int], None])
     if out.exists():
         if not (out / MARK).exists():
             remedy = "name another folder with --out"
-            raise UsageError(complaint(str(out), "--out", "a folder that exists", "a new one", remedy))
+            raise UsageError(
+                complaint(str(out), "--out", "a folder that exists", "a new one", remedy)
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / MARK).touch()
@@ -92,6 +95,7 @@ def run_demo(out: Path, *, seed: int, progress: Callable[[str, int, int], None])
     simulate("imager", night, seed=seed, progress=partial(progress, "simulate"))
     calibrate(night, refs, progress=progress)
     made = reduce([night], products, refs=refs, progress=progress)
+    made += draw_mosaics(made)
     final = [path for path in made if "_LVL3_" in path.name]
     return Report(tuple(compare(night, products)), tuple(final))
 
@@ -120,13 +124,30 @@ def compare(night: Path, products: Path) -> list[Row]:
     frames = sorted(products.glob("*_LVL2_*.fits"))
     pulls = np.concatenate([photometric_pulls(path, sky_truth) for path in frames])
     blank = {
-        level: spread(np.concatenate([blank_pull(path, sky_truth) for path in sorted(products.glob(f"*_LVL{level}_*.fits")) if "MULTIPLE" not in path.name]))
+        level: spread(
+            np.concatenate(
+                [
+                    blank_pull(path, sky_truth)
+                    for path in sorted(products.glob(f"*_LVL{level}_*.fits"))
+                    if "MULTIPLE" not in path.name
+                ]
+            )
+        )
         for level in (1, 2)
     }
     return [
         *_catalogue_rows(sky_truth, catalogue, wcs, covered),
-        Row("photometric pull, L2, S/N 20-200: sigma", spread(pulls), "1.00 +- 0.10", abs(spread(pulls) - 1) <= 0.10, pulls.size),
-        *(Row(f"blank-pixel pull, L{level}: sigma", value, "1.00 +- 0.03", abs(value - 1) <= 0.03) for level, value in blank.items()),
+        Row(
+            "photometric pull, L2, S/N 20-200: sigma",
+            spread(pulls),
+            "1.00 +- 0.10",
+            abs(spread(pulls) - 1) <= 0.10,
+            pulls.size,
+        ),
+        *(
+            Row(f"blank-pixel pull, L{level}: sigma", value, "1.00 +- 0.03", abs(value - 1) <= 0.03)
+            for level, value in blank.items()
+        ),
         _sky_row(np.array([sky_errors(path, sky_truth) for path in frames])),
     ]
 
@@ -150,9 +171,27 @@ def _catalogue_rows(night: Any, catalogue: Table, wcs: Any, covered: Any) -> lis
     bias, missing = float(np.mean(ratio[bright])), int(np.sum(seen & ~found))
     return [
         Row("isolated stars in the mosaic", float(stars.size), ">= 450", stars.size >= 450),
-        Row("flux, S/N > 50: mean(measured/true - 1)", bias, "|x| <= 0.01", abs(bias) <= 0.01, int(bright.sum())),
-        Row("position, S/N > 100: rms x [pixel]", rms[0], "<= 0.05", rms[0] <= 0.05, int(sharp.sum())),
-        Row("position, S/N > 100: rms y [pixel]", rms[1], "<= 0.05", rms[1] <= 0.05, int(sharp.sum())),
+        Row(
+            "flux, S/N > 50: mean(measured/true - 1)",
+            bias,
+            "|x| <= 0.01",
+            abs(bias) <= 0.01,
+            int(bright.sum()),
+        ),
+        Row(
+            "position, S/N > 100: rms x [pixel]",
+            rms[0],
+            "<= 0.05",
+            rms[0] <= 0.05,
+            int(sharp.sum()),
+        ),
+        Row(
+            "position, S/N > 100: rms y [pixel]",
+            rms[1],
+            "<= 0.05",
+            rms[1] <= 0.05,
+            int(sharp.sum()),
+        ),
         Row("stars with S/N > 10 not found", float(missing), "0", missing == 0, int(seen.sum())),
     ]
 
@@ -170,4 +209,6 @@ def _inside(covered: Any, x: Any, y: Any) -> Any:
 def _sky_row(errors: Any) -> Row:
     """Judge the sky level of all frames by the worst."""
     worst = float(errors[np.argmax(np.abs(errors))])
-    return Row("sky level: worst relative error", worst, "|x| <= 0.005", abs(worst) <= 0.005, errors.size)
+    return Row(
+        "sky level: worst relative error", worst, "|x| <= 0.005", abs(worst) <= 0.005, errors.size
+    )

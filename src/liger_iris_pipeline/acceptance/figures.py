@@ -14,7 +14,15 @@ from scipy.spatial import cKDTree
 
 from liger_iris_pipeline.algorithms.mosaic import photometry
 
-__all__ = ["Row", "blank_pull", "matched", "photometric_pulls", "sky_errors", "spread", "table_text"]
+__all__ = [
+    "Row",
+    "blank_pull",
+    "matched",
+    "photometric_pulls",
+    "sky_errors",
+    "spread",
+    "table_text",
+]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -62,9 +70,15 @@ def table_text(rows: Sequence[Row]) -> str:
     """
     lines = [f"{'figure':44s} {'value':>10s} {'limit':>14s} {'of':>6s}"]
     for row in rows:
-        value = f"{row.value:.0f}" if row.value == int(row.value) and row.limit[-1].isdigit() and "." not in row.limit else f"{row.value:.4f}"
+        value = (
+            f"{row.value:.0f}"
+            if row.value == int(row.value) and row.limit[-1].isdigit() and "." not in row.limit
+            else f"{row.value:.4f}"
+        )
         count = str(row.count) if row.count else ""
-        lines.append(f"{row.name:44s} {value:>10s} {row.limit:>14s} {count:>6s}  {'pass' if row.passed else 'FAIL'}")
+        lines.append(
+            f"{row.name:44s} {value:>10s} {row.limit:>14s} {count:>6s}  {'pass' if row.passed else 'FAIL'}"
+        )
     return "\n".join(lines)
 
 
@@ -136,12 +150,16 @@ def photometric_pulls(path: Path, night: Any) -> Float64:
     kept = [
         row
         for row in here
-        if row["seen"] and int(row["id"]) in stars
-        and edge < row["x"] < image.shape[1] - edge and edge < row["y"] < image.shape[0] - edge
+        if row["seen"]
+        and int(row["id"]) in stars
+        and edge < row["x"] < image.shape[1] - edge
+        and edge < row["y"] < image.shape[0] - edge
     ]
     positions = np.array([[row["y"], row["x"]] for row in kept])
     true = np.array([stars[int(row["id"])]["flux"] * detector["throughput"] for row in kept])
-    result = photometry(image, np.square(error, dtype=np.float64), dq, np.ones((1, 1)), positions, recentre=False)
+    result = photometry(
+        image, np.square(error, dtype=np.float64), dq, np.ones((1, 1)), positions, recentre=False
+    )
     snr = true / result.flux_err
     clean = np.isfinite(result.flux) & (result.flags == 0) & (snr > 20) & (snr < 200)
     return np.asarray((result.flux - true)[clean] / result.flux_err[clean])

@@ -28,7 +28,12 @@ from liger_iris_pipeline.calibration.reference import (
 )
 from liger_iris_pipeline.calibration.rulebook import CONTEXT, Rulebook, load_rulebook
 from liger_iris_pipeline.calibration.selection import Question, judge, natural_order
-from liger_iris_pipeline.errors import MissingReferenceError, ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.errors import (
+    MissingReferenceError,
+    ReferenceFileError,
+    UsageError,
+    complaint,
+)
 
 __all__ = ["Candidate", "Store", "find_store"]
 

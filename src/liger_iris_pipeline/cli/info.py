@@ -41,12 +41,22 @@ def describe(path: Path) -> str:
     """
     try:
         with fits.open(path, memmap=False) as hdus:
-            lines = [path.name, *_keywords(hdus[0].header, hdus["SCI"].header if "SCI" in hdus else {}), *_planes(hdus)]
-            for name, write in (("RECEIPT", _receipt), ("CALIBRATIONS", _calibrations), ("INPUTS", _inputs)):
+            lines = [
+                path.name,
+                *_keywords(hdus[0].header, hdus["SCI"].header if "SCI" in hdus else {}),
+                *_planes(hdus),
+            ]
+            for name, write in (
+                ("RECEIPT", _receipt),
+                ("CALIBRATIONS", _calibrations),
+                ("INPUTS", _inputs),
+            ):
                 if name in hdus:
                     lines += write(hdus[name].data)
     except (OSError, TypeError, ValueError) as error:
-        raise ProductError(complaint(path, "file", str(error), "a FITS file", "check the path and the file")) from error
+        raise ProductError(
+            complaint(path, "file", str(error), "a FITS file", "check the path and the file")
+        ) from error
     return "\n".join(lines)
 
 
@@ -55,7 +65,9 @@ def _keywords(primary: Any, science: Any) -> list[str]:
     lines = []
     for subject, keywords in SHOWN:
         values = {key: primary.get(key, science.get(key)) for key in keywords}
-        shown = "  ".join(f"{key} {value}" for key, value in values.items() if value not in (None, ""))
+        shown = "  ".join(
+            f"{key} {value}" for key, value in values.items() if value not in (None, "")
+        )
         if shown:
             lines.append(f"  {subject:12s}{shown}")
     return lines
@@ -66,7 +78,9 @@ def _planes(hdus: Any) -> list[str]:
     planes = []
     for hdu in hdus:
         if hdu.is_image and hdu.header["NAXIS"]:
-            shape = "x".join(str(hdu.header[f"NAXIS{axis}"]) for axis in range(hdu.header["NAXIS"], 0, -1))
+            shape = "x".join(
+                str(hdu.header[f"NAXIS{axis}"]) for axis in range(hdu.header["NAXIS"], 0, -1)
+            )
             planes.append(f"{hdu.name or 'PRIMARY'} {shape} {hdu.header.get('BUNIT', '')}".strip())
     return [f"  {'planes':12s}{'; '.join(planes)}"] if planes else []
 
@@ -74,13 +88,16 @@ def _planes(hdus: Any) -> list[str]:
 def _receipt(table: Any) -> list[str]:
     """List the steps with status, seconds and reason."""
     return ["  steps"] + [
-        f"    {row['step']:24s} {row['status']:9s} {row['seconds']:8.3f} s  {row['reason']}".rstrip() for row in table
+        f"    {row['step']:24s} {row['status']:9s} {row['seconds']:8.3f} s  {row['reason']}".rstrip()
+        for row in table
     ]
 
 
 def _calibrations(table: Any) -> list[str]:
     """List the references."""
-    return ["  references"] + [f"    {row['role']:24s} {row['file']}  {row['sha256'][:12]}".rstrip() for row in table]
+    return ["  references"] + [
+        f"    {row['role']:24s} {row['file']}  {row['sha256'][:12]}".rstrip() for row in table
+    ]
 
 
 def _inputs(table: Any) -> list[str]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DETECTORS", "FULL_SIZE", "IMAGER_DETECTORS", "NOUTPUTS", "REFERENCE_BORDER", "Detector", "axis_pixel"]
+__all__ = [
+    "DETECTORS",
+    "FULL_SIZE",
+    "IMAGER_DETECTORS",
+    "NOUTPUTS",
+    "REFERENCE_BORDER",
+    "Detector",
+    "axis_pixel",
+]
 
 FULL_SIZE = 4096
 """Pixels on a side of an H4RG, reference border included."""

@@ -1,6 +1,6 @@
 """Calibration makers: dark and flat frames become master references.
 
-    dark frames ─ sigma-clipped mean ─► dark        flat frames ─ dark off, levels to 1, mean ─► flat
+dark frames ─ sigma-clipped mean ─► dark        flat frames ─ dark off, levels to 1, mean ─► flat
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class _Maker(IrisStep):
             The reference.
         """
         inputs = self._inputs(given)
-        frames, headers = [], []
+        frames: list[Frame] = []
+        headers: list[dict[str, Any]] = []
         for item in inputs:
             with self._opened(item) as model:
                 self._expect_same(model, headers)

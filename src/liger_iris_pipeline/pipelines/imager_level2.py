@@ -1,6 +1,6 @@
 """Imager level 2: a raw science frame becomes a reduced one.
 
-    frame ─ dq_init ─ dark_subtract ─ flat_field ─ sky_subtract ─ assign_wcs ─ photom ─► frame
+frame ─ dq_init ─ dark_subtract ─ flat_field ─ sky_subtract ─ assign_wcs ─ photom ─► frame
 """
 
 from __future__ import annotations
@@ -56,12 +56,16 @@ class ImagerLevel2Pipeline(IrisPipeline):
         science, skies, dithers = self._members(given)
         model = self._prepared(science)
         self._detector_signature(model)
-        backgrounds = [[self._background(path, model) for path in paths] for paths in (skies, dithers)]
+        backgrounds = [
+            [self._background(path, model) for path in paths] for paths in (skies, dithers)
+        ]
         model = self.iris_sky_subtract.run(model, *backgrounds)
         model = self.iris_assign_wcs.run(model)
         model = self.iris_photom.run(model)
         model.meta.data_level = 2
-        files = [path for path in (science, *skies, *dithers) if not isinstance(path, AbstractDataModel)]
+        files = [
+            path for path in (science, *skies, *dithers) if not isinstance(path, AbstractDataModel)
+        ]
         if files:
             model.inputs = None
             model.add_inputs((Path(path).name, sha256_of(Path(path))) for path in files)
@@ -70,11 +74,27 @@ class ImagerLevel2Pipeline(IrisPipeline):
     def _members(self, given: Any) -> tuple[Any, list[Path], list[Path]]:
         """Split the input into science, sky frames and other dithers."""
         if isinstance(given, AbstractDataModel) or not str(given).endswith(".json"):
-            return (given if isinstance(given, AbstractDataModel) else self.make_input_path(str(given))), [], []
+            return (
+                (
+                    given
+                    if isinstance(given, AbstractDataModel)
+                    else self.make_input_path(str(given))
+                ),
+                [],
+                [],
+            )
         association = associations.load(Path(self.make_input_path(str(given))))
         science = association.files("science")
         if len(science) != 1:
-            raise ProductError(complaint(Path(str(given)), "science", f"{len(science)} members", "one", "write one association per frame"))
+            raise ProductError(
+                complaint(
+                    Path(str(given)),
+                    "science",
+                    f"{len(science)} members",
+                    "one",
+                    "write one association per frame",
+                )
+            )
         return science[0], association.files("sky"), association.files("background")
 
     def _detector_signature(self, model: Any) -> None:
@@ -88,7 +108,8 @@ class ImagerLevel2Pipeline(IrisPipeline):
         with self.open_model(str(path)) as model:
             self._same_setup(path, model, science)
             self._detector_signature(model)
-            return model.to_frame()
+            frame: Frame = model.to_frame()
+        return frame
 
     @staticmethod
     def _same_setup(path: Path, model: Any, science: Any) -> None:
@@ -100,4 +121,6 @@ class ImagerLevel2Pipeline(IrisPipeline):
         )
         for keyword, got, expected in pairs:
             if got != expected:
-                raise ProductError(complaint(path, keyword, got, expected, "take it out of the association"))
+                raise ProductError(
+                    complaint(path, keyword, got, expected, "take it out of the association")
+                )

@@ -1,6 +1,6 @@
 """Imager level 3: reduced frames become a mosaic and its catalogue.
 
-    frames ─ combine ─► mosaic ─ source_catalog ─► catalogue
+frames ─ combine ─► mosaic ─ source_catalog ─► catalogue
 """
 
 from __future__ import annotations

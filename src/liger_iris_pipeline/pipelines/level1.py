@@ -1,6 +1,6 @@
 """Level 1: the reads of an exposure become a raw science frame, through the library the detectors use.
 
-    reads ─[saturation · reference pixels · linearity · gain · jumps · fit]─► one frame a ramp ─[combine]─► frame
+reads ─[saturation · reference pixels · linearity · gain · jumps · fit]─► one frame a ramp ─[combine]─► frame
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import iris_readout
 import numpy as np
 
+import iris_readout
 from liger_iris_pipeline import __version__, associations, models
 from liger_iris_pipeline.errors import ReadError, complaint
 from liger_iris_pipeline.kinds import Frame
@@ -51,7 +51,13 @@ class Level1Step(IrisStep):
     """Fit the ramps of raw exposures: level 0 to level 1."""
 
     class_alias = "iris_level1"
-    reference_file_types: ClassVar[list[str]] = ["gain", "readnoise", "saturation", "linearity", "dq"]
+    reference_file_types: ClassVar[list[str]] = [
+        "gain",
+        "readnoise",
+        "saturation",
+        "linearity",
+        "dq",
+    ]
     spec = """
         mode            = option('auto', 'utr', 'cds', 'mcds', default='auto')  # How ramps are fitted [SAMPMODE]
         nfowler         = integer(min=0, default=0)       # Reads in each mean of mcds; 0 = NFOWLER
@@ -95,12 +101,18 @@ class Level1Step(IrisStep):
         paths = [Path(str(self.make_input_path(str(item)))) for item in given]
         if len(paths) == 1 and paths[0].suffix == ".json":
             return associations.load(paths[0]).raw_exposures(skip_bad=self.skip_bad_reads)
-        scan = scan_reads(self._siblings(paths[0]) if len(paths) == 1 else paths, skip_bad=self.skip_bad_reads)
+        scan = scan_reads(
+            self._siblings(paths[0]) if len(paths) == 1 else paths, skip_bad=self.skip_bad_reads
+        )
         exposures, notes = group_exposures(scan.reads)
         for note in (*scan.warnings, *notes):
             logger.warning("%s", note)
         if len(paths) == 1:
-            exposures = [e for e in exposures if any(read.path == paths[0] for ramp in e.ramps for read in ramp)]
+            exposures = [
+                e
+                for e in exposures
+                if any(read.path == paths[0] for ramp in e.ramps for read in ramp)
+            ]
         return exposures
 
     @staticmethod
@@ -137,7 +149,15 @@ class Level1Step(IrisStep):
     def _fit(self, exposure: RawExposure, ramp: Sequence[Any], options: dict[str, Any]) -> Any:
         """Push the reads of a ramp as they come from disk, one in memory at a time."""
         if len(ramp) < 2:
-            raise ReadError(complaint(ramp[0].path, "READ_NO", "one read in the ramp", "at least two", "find the other reads or leave the exposure out"))
+            raise ReadError(
+                complaint(
+                    ramp[0].path,
+                    "READ_NO",
+                    "one read in the ramp",
+                    "at least two",
+                    "find the other reads or leave the exposure out",
+                )
+            )
         fitter = iris_readout.RampFitter(exposure.shape, **options)
         for read in ramp:
             fitter.push(read.load(), read.time)
@@ -158,7 +178,9 @@ class Level1Step(IrisStep):
             "nthreads": self.threads,
             "jump_sigma": self.jump_sigma if self.jump_sigma > 0 and mode == "utr" else None,
             "gain": self._from_reference_or_header(exposure, "gain", "GAIN", "e-/DN", stages),
-            "read_noise": self._from_reference_or_header(exposure, "readnoise", "READNOIS", "e-", stages),
+            "read_noise": self._from_reference_or_header(
+                exposure, "readnoise", "READNOIS", "e-", stages
+            ),
             "bad_pixels": self._bad_pixels(exposure, stages),
             "saturation": self._saturation(exposure, stages),
             "linearity": self._linearity(exposure, stages),
@@ -172,8 +194,17 @@ class Level1Step(IrisStep):
         if options["jump_sigma"]:
             stages.done("jump", "jump", jump_sigma=self.jump_sigma)
         else:
-            stages.skipped("jump", "jump", "switched off" if mode == "utr" else f"{mode} has no test for jumps")
-        stages.done("ramp", "ramp", mode=mode, estimator="ols", nfowler=options.get("nfowler", 1), isa="baseline")
+            stages.skipped(
+                "jump", "jump", "switched off" if mode == "utr" else f"{mode} has no test for jumps"
+            )
+        stages.done(
+            "ramp",
+            "ramp",
+            mode=mode,
+            estimator="ols",
+            nfowler=options.get("nfowler", 1),
+            isa="baseline",
+        )
         return options
 
     def _plane(self, exposure: RawExposure, reftype: str, *names: str) -> tuple[Any, ...] | None:
@@ -181,11 +212,16 @@ class Level1Step(IrisStep):
         try:
             with self.optional_reference(exposure, reftype) as reference:
                 where = reference.meta.filename or reftype
-                return tuple(cut_window(getattr(reference, name), exposure.header, exposure.shape, where) for name in names)
+                return tuple(
+                    cut_window(getattr(reference, name), exposure.header, exposure.shape, where)
+                    for name in names
+                )
         except Skipped:
             return None
 
-    def _from_reference_or_header(self, exposure: RawExposure, reftype: str, keyword: str, unit: str, stages: _Stages) -> Any:
+    def _from_reference_or_header(
+        self, exposure: RawExposure, reftype: str, keyword: str, unit: str, stages: _Stages
+    ) -> Any:
         """Take gain or read noise from the reference, else from the header."""
         planes = self._plane(exposure, reftype, "data")
         if planes is not None:
@@ -193,10 +229,23 @@ class Level1Step(IrisStep):
                 stages.done("gain", "gain", source="reference")
             return np.ascontiguousarray(planes[0], np.float32)
         value = exposure.header.get(keyword)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value <= 0
+        ):
             got = "nothing" if value is None else value
             first = exposure.ramps[0][0].path
-            raise ReadError(complaint(first, keyword, got, f"a positive number [{unit}]", f"mend the header or add a {reftype} reference to the store"))
+            raise ReadError(
+                complaint(
+                    first,
+                    keyword,
+                    got,
+                    f"a positive number [{unit}]",
+                    f"mend the header or add a {reftype} reference to the store",
+                )
+            )
         logger.info("%s: %s %s from the header", exposure.stem, keyword, value)
         if reftype == "gain":
             stages.done("gain", "gain", source="header", gain=float(value))
@@ -213,11 +262,23 @@ class Level1Step(IrisStep):
     def _saturation(self, exposure: RawExposure, stages: _Stages) -> Any:
         planes = self._plane(exposure, "saturation", "data")
         if planes is not None:
-            stages.done("saturation", "satur", source="reference", saturation_grow=self.saturation_grow)
+            stages.done(
+                "saturation", "satur", source="reference", saturation_grow=self.saturation_grow
+            )
             return np.ascontiguousarray(planes[0], np.float32)
         nominal = exposure.header.get("SATURATE")
-        level = float(nominal) if isinstance(nominal, int | float) and math.isfinite(nominal) and nominal > 0 else 65535.0
-        self._say_skipped(exposure, stages, "saturation", "satur", f"no saturation reference; the level is {level:g} DN for all pixels")
+        level = (
+            float(nominal)
+            if isinstance(nominal, int | float) and math.isfinite(nominal) and nominal > 0
+            else 65535.0
+        )
+        self._say_skipped(
+            exposure,
+            stages,
+            "saturation",
+            "satur",
+            f"no saturation reference; the level is {level:g} DN for all pixels",
+        )
         return level
 
     def _linearity(self, exposure: RawExposure, stages: _Stages) -> Any:
@@ -228,18 +289,33 @@ class Level1Step(IrisStep):
         stages.done("linearity", "linear", ncoef=int(planes[0].shape[0]))
         return planes
 
-    def _say_skipped(self, exposure: RawExposure, stages: _Stages, step: str, field_name: str, reason: str) -> None:
+    def _say_skipped(
+        self, exposure: RawExposure, stages: _Stages, step: str, field_name: str, reason: str
+    ) -> None:
         """Skip a stage with a reason and a warning."""
         stages.skipped(step, field_name, reason)
         logger.warning("%s: %s skipped: %s", exposure.stem, step, reason)
 
-    def _record(self, model: Any, exposure: RawExposure, stages: _Stages, times: tuple[str, str, float]) -> None:
+    def _record(
+        self, model: Any, exposure: RawExposure, stages: _Stages, times: tuple[str, str, float]
+    ) -> None:
         """Write status keywords, receipt, references and inputs into the frame."""
         start, end, seconds = times
         for step, name, parameters, reason in stages.rows:
             setattr(model.meta.cal_step, name, "SKIPPED" if reason else "COMPLETE")
             spent = seconds if step == "ramp" else 0.0
-            model.add_receipt((step, __version__, parameters, start, end, spent, "SKIPPED" if reason else "COMPLETE", reason))
+            model.add_receipt(
+                (
+                    step,
+                    __version__,
+                    parameters,
+                    start,
+                    end,
+                    spent,
+                    "SKIPPED" if reason else "COMPLETE",
+                    reason,
+                )
+            )
         model.add_calibrations(reference.provenance(role) for role, reference in self._references)
         seen = {read.path.name: read.sha256 for ramp in exposure.ramps for read in ramp}
         model.add_inputs(seen.items())

@@ -1,7 +1,7 @@
 """A whole night: which exposures there are, what is made of them, and in which order.
 
-    reads ─ associate ─► level 1 ─► level 2 ─► level 3 + catalogue + preview
-    reads ─ associate ─► level 1 ─► master darks ─► master flats ─► store
+reads ─ associate ─► level 1 ─► level 2 ─► level 3 + catalogue + preview
+reads ─ associate ─► level 1 ─► master darks ─► master flats ─► store
 """
 
 from __future__ import annotations
@@ -111,13 +111,22 @@ def reduce(
     if len(inputs) == 1 and inputs[0].suffix == ".json" and _level_of(inputs[0]) > 0:
         return _reduce_products(inputs[0], out, refs, skipped, overwrite=overwrite)
     folder, plan = _plan(inputs, skip_bad_reads=skip_bad_reads)
-    common = {"refs": _refs_option(refs, folder), "require": require, "overwrite": overwrite, "save_results": True, "output_dir": str(out)}
-    _check_references(plan, common["refs"], skipped, require)
+    store = _refs_option(refs, folder)
+    common = {
+        "refs": store,
+        "require": require,
+        "overwrite": overwrite,
+        "save_results": True,
+        "output_dir": str(out),
+    }
+    _check_references(plan, store, skipped, require)
     _check_outputs(plan, out, overwrite=overwrite)
     return _run(plan, out, common, skipped, progress)
 
 
-def _run(plan: _Plan, out: Path, common: dict[str, Any], skipped: frozenset[str], progress: Progress) -> list[Path]:
+def _run(
+    plan: _Plan, out: Path, common: dict[str, Any], skipped: frozenset[str], progress: Progress
+) -> list[Path]:
     """Make the products of a plan, level by level."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "associations").mkdir(exist_ok=True)
@@ -147,15 +156,12 @@ def _run(plan: _Plan, out: Path, common: dict[str, Any], skipped: frozenset[str]
 
 
 def _level3_products(out: Path, name: str) -> list[Path]:
-    """Draw the preview of a mosaic and list what there is of it."""
-    from liger_iris_pipeline.quicklook import write_preview
-
+    """List what was made of a mosaic."""
     mosaic, catalogue = out / f"{name}.fits", out / f"{name}_cat.ecsv"
-    preview = write_preview(mosaic, out / f"{name}_preview.png")
-    return [mosaic, preview, *([catalogue] if catalogue.exists() else [])]
+    return [mosaic, *([catalogue] if catalogue.exists() else [])]
 
 
-# --- what there is -----------------------------------------------------------------------------------------------------
+# --- what there is -------------------------------------------------------------------------------
 
 
 def _plan(inputs: Sequence[Path], *, skip_bad_reads: bool) -> tuple[Path, _Plan]:
@@ -163,9 +169,21 @@ def _plan(inputs: Sequence[Path], *, skip_bad_reads: bool) -> tuple[Path, _Plan]
     if len(inputs) == 1 and inputs[0].suffix == ".json":
         return _plan_of_association(inputs[0], skip_bad_reads=skip_bad_reads)
     folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
-    found = [e for e in _raw_exposures(_files(inputs), skip_bad_reads=skip_bad_reads) if e.imtype in LIGHT]
+    found = [
+        e
+        for e in _raw_exposures(_files(inputs), skip_bad_reads=skip_bad_reads)
+        if e.imtype in LIGHT
+    ]
     if not any(exposure.imtype == "SCI" for exposure in found):
-        raise ReadError(complaint(str(folder), "IMTYPE", "no science exposure", "reads with IMTYPE SCI", "use `iris-drs calibrate` for darks and flats"))
+        raise ReadError(
+            complaint(
+                str(folder),
+                "IMTYPE",
+                "no science exposure",
+                "reads with IMTYPE SCI",
+                "use `iris-drs calibrate` for darks and flats",
+            )
+        )
     made = associations.generate(_imager(found), kinds=("level2", "level3"), folder=folder)
     return folder, _Plan({e.name: e for e in found}, tuple(made))
 
@@ -177,17 +195,35 @@ def _plan_of_association(path: Path, *, skip_bad_reads: bool) -> tuple[Path, _Pl
     role = {file: kind for kind in ("background", "sky", "science") for file in given.files(kind)}
     kept = [e for e in exposures if role.get(e.first.path) in ("science", "sky", "background")]
     if not any(role[e.first.path] == "science" for e in kept):
-        raise ReadError(complaint(path, "members", "no science exposure", "at least one", "add one"))
-    casts = [_Cast(e, "SCI" if role[e.first.path] == "science" else "SKY" if role[e.first.path] == "sky" else e.imtype) for e in _imager(kept)]
+        raise ReadError(
+            complaint(path, "members", "no science exposure", "at least one", "add one")
+        )
+    casts = [
+        _Cast(
+            e,
+            "SCI"
+            if role[e.first.path] == "science"
+            else "SKY"
+            if role[e.first.path] == "sky"
+            else e.imtype,
+        )
+        for e in _imager(kept)
+    ]
     made = associations.generate(casts, kinds=("level2", "level3"), folder=path.parent)
     science = {e.name for e in kept if role[e.first.path] == "science"}
-    chosen = [a for a in made if a.asn_type == "level2" and a.products[0].members[0].expname in science]
+    chosen = [
+        a for a in made if a.asn_type == "level2" and a.products[0].members[0].expname in science
+    ]
     name = given.products[0].name
     if given.asn_type == "level2" and len(chosen) == 1:
         chosen = [replace(chosen[0], products=(replace(chosen[0].products[0], name=name),))]
     else:
         members = tuple(a.products[0].members[0] for a in chosen)
-        chosen.append(Association(given.asn_id, "level3", (associations.Product(name, members),), folder=path.parent))
+        chosen.append(
+            Association(
+                given.asn_id, "level3", (associations.Product(name, members),), folder=path.parent
+            )
+        )
     return path.parent, _Plan({e.name: e for e in kept}, tuple(chosen))
 
 
@@ -218,15 +254,41 @@ def _files(inputs: Sequence[Path]) -> list[Path]:
     """List the raw files of a folder, or the files given."""
     for path in inputs:
         if not path.exists():
-            raise ReadError(complaint(str(path), "path", "nothing there", "a folder, an association or reads", "check the path"))
+            raise ReadError(
+                complaint(
+                    str(path),
+                    "path",
+                    "nothing there",
+                    "a folder, an association or reads",
+                    "check the path",
+                )
+            )
     if len(inputs) > 1 and any(path.is_dir() for path in inputs):
-        raise UsageError(complaint("reduce", "inputs", "a folder among others", "one folder, or files", "run it once per folder"))
+        raise UsageError(
+            complaint(
+                "reduce",
+                "inputs",
+                "a folder among others",
+                "one folder, or files",
+                "run it once per folder",
+            )
+        )
     if not inputs[0].is_dir():
         return list(inputs)
-    found = sorted(p for p in inputs[0].iterdir() if p.name.endswith(ENDINGS) and not p.name.startswith("."))
+    found = sorted(
+        p for p in inputs[0].iterdir() if p.name.endswith(ENDINGS) and not p.name.startswith(".")
+    )
     raw = [path for path in found if not _is_product(path)]
     if not raw:
-        raise ReadError(complaint(str(inputs[0]), "folder", "no raw FITS file", "reads (*.fits, *.fits.gz)", "check the path"))
+        raise ReadError(
+            complaint(
+                str(inputs[0]),
+                "folder",
+                "no raw FITS file",
+                "reads (*.fits, *.fits.gz)",
+                "check the path",
+            )
+        )
     return raw
 
 
@@ -252,11 +314,15 @@ def _imager(exposures: Sequence[RawExposure]) -> list[RawExposure]:
     """Leave out exposures for which there is no recipe beyond level 1."""
     for exposure in exposures:
         if exposure.detector not in IMAGER_DETECTORS:
-            logger.warning("%s: there is no level 2 recipe for detector %s; level 1 only", exposure.name, exposure.detector)
+            logger.warning(
+                "%s: there is no level 2 recipe for detector %s; level 1 only",
+                exposure.name,
+                exposure.detector,
+            )
     return [exposure for exposure in exposures if exposure.detector in IMAGER_DETECTORS]
 
 
-# --- checks before the first product -----------------------------------------------------------------------------------
+# --- checks before the first product -------------------------------------------------------------
 
 
 def _step_names(skip: Sequence[str]) -> frozenset[str]:
@@ -266,7 +332,15 @@ def _step_names(skip: Sequence[str]) -> frozenset[str]:
     unknown = sorted(names - known)
     if unknown:
         steps = ", ".join(sorted(name.removeprefix("iris_") for name in known))
-        raise UsageError(complaint("--skip", "step", unknown[0].removeprefix("iris_"), f"one of {steps}", "correct the name"))
+        raise UsageError(
+            complaint(
+                "--skip",
+                "step",
+                unknown[0].removeprefix("iris_"),
+                f"one of {steps}",
+                "correct the name",
+            )
+        )
     return names
 
 
@@ -282,7 +356,11 @@ def _refs_option(refs: Path | None, folder: Path) -> str | None:
 
 def _check_references(plan: _Plan, refs: str | None, skipped: frozenset[str], require: str) -> None:
     """Refuse at once what would lack a reference later on."""
-    wanted = {kind for step, kind in NEEDED.items() if step not in skipped} if plan.of_type("level2") else set()
+    wanted = (
+        {kind for step, kind in NEEDED.items() if step not in skipped}
+        if plan.of_type("level2")
+        else set()
+    )
     wanted |= {name.strip() for name in require.split(",") if name.strip()}
     if not wanted:
         return
@@ -303,9 +381,21 @@ def _check_outputs(plan: _Plan, out: Path, *, overwrite: bool) -> None:
     sources = {path.resolve() for e in plan.exposures.values() for path in e.files}
     for name in names:
         if (out / name).resolve() in sources:
-            raise ProductError(complaint(name, "product", "the name of an input", "another", "choose another --out"))
+            raise ProductError(
+                complaint(
+                    name, "product", "the name of an input", "another", "choose another --out"
+                )
+            )
         if (out / name).exists() and not overwrite:
-            raise ProductError(complaint(name, "file", f"one that exists in {out}", "none", "use --overwrite or another --out"))
+            raise ProductError(
+                complaint(
+                    name,
+                    "file",
+                    f"one that exists in {out}",
+                    "none",
+                    "use --overwrite or another --out",
+                )
+            )
 
 
 def _file_name(header: Mapping[str, Any], level: int) -> str:
@@ -313,15 +403,20 @@ def _file_name(header: Mapping[str, Any], level: int) -> str:
     return product_name(header, level).removesuffix(".fits") + ".fits"
 
 
-def _write(association: Association, plan: _Plan, out: Path, level: int, *, overwrite: bool) -> Path:
+def _write(
+    association: Association, plan: _Plan, out: Path, level: int, *, overwrite: bool
+) -> Path:
     """Write an association of raw exposures as one of their products of a level."""
     product = association.products[0]
-    members = tuple(replace(m, expname=_file_name(plan.exposures[m.expname].first.header, level), sha256=None) for m in product.members)
+    members = tuple(
+        replace(m, expname=_file_name(plan.exposures[m.expname].first.header, level), sha256=None)
+        for m in product.members
+    )
     moved = replace(association, products=(replace(product, members=members),), folder=out)
     return moved.write(out / "associations" / f"{product.name}.json", overwrite=overwrite)
 
 
-# --- associations of products ------------------------------------------------------------------------------------------
+# --- associations of products --------------------------------------------------------------------
 
 
 def _level_of(path: Path) -> int:
@@ -331,20 +426,32 @@ def _level_of(path: Path) -> int:
     return level if isinstance(level, int) else 0
 
 
-def _reduce_products(path: Path, out: Path, refs: Path | None, skipped: frozenset[str], *, overwrite: bool) -> list[Path]:
+def _reduce_products(
+    path: Path, out: Path, refs: Path | None, skipped: frozenset[str], *, overwrite: bool
+) -> list[Path]:
     """Go on from an association of level 1 or level 2 products."""
     name, level = associations.load(path).products[0].name, _level_of(path)
     recipe = {1: ImagerLevel2Pipeline, 2: ImagerLevel3Pipeline}.get(level)
     if recipe is None:
-        raise ProductError(complaint(path, "DATALVL", level, "members of level 0, 1 or 2", "associate other files"))
+        raise ProductError(
+            complaint(path, "DATALVL", level, "members of level 0, 1 or 2", "associate other files")
+        )
     steps = {step: {"skip": True} for step in skipped if step in recipe.step_defs}
     out.mkdir(parents=True, exist_ok=True)
-    pipeline = recipe(refs=None if refs is None else str(refs), overwrite=overwrite, save_results=True, output_dir=str(out), steps=steps)
+    pipeline = recipe(
+        refs=None if refs is None else str(refs),
+        overwrite=overwrite,
+        save_results=True,
+        output_dir=str(out),
+        steps=steps,
+    )
     model = pipeline.run(str(path))
-    return _level3_products(out, name) if level == 2 else [out / _file_name(model.header_mapping(), 2)]
+    return (
+        _level3_products(out, name) if level == 2 else [out / _file_name(model.header_mapping(), 2)]
+    )
 
 
-# --- calibrations ------------------------------------------------------------------------------------------------------
+# --- calibrations --------------------------------------------------------------------------------
 
 
 def calibrate(
@@ -383,9 +490,21 @@ def calibrate(
     InputError
         If an input cannot be used or there are no darks and flats.
     """
-    exposures = [e for e in _raw_exposures(_files([data]), skip_bad_reads=skip_bad_reads) if e.imtype in ("DARK", "FLAT")]
+    exposures = [
+        e
+        for e in _raw_exposures(_files([data]), skip_bad_reads=skip_bad_reads)
+        if e.imtype in ("DARK", "FLAT")
+    ]
     if not exposures:
-        raise ReadError(complaint(str(data), "IMTYPE", "no dark and no flat", "reads with IMTYPE DARK or FLAT", "check the folder"))
+        raise ReadError(
+            complaint(
+                str(data),
+                "IMTYPE",
+                "no dark and no flat",
+                "reads with IMTYPE DARK or FLAT",
+                "check the folder",
+            )
+        )
     source = _refs_option(refs, data)
     new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -411,7 +530,9 @@ def _adopt(source: Path, store: Store) -> None:
             logger.warning("%s", error)
 
 
-def _make_masters(exposures: Sequence[RawExposure], store: Store, work: Path, progress: Progress) -> list[Path]:
+def _make_masters(
+    exposures: Sequence[RawExposure], store: Store, work: Path, progress: Progress
+) -> list[Path]:
     """Fit the ramps, then make the darks, then the flats, which need them."""
     common = {"refs": str(store.path), "save_results": True, "output_dir": str(work)}
     frames = {}

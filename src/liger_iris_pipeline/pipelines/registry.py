@@ -24,6 +24,17 @@ def get_steps() -> list[tuple[str, str, bool]]:
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(info.name)
             for name, thing in vars(module).items():
-                if isinstance(thing, type) and issubclass(thing, IrisStep) and thing.__module__ == info.name and thing.class_alias:
-                    found.append((f"{info.name}.{name}", str(thing.class_alias), issubclass(thing, IrisPipeline)))
+                if (
+                    isinstance(thing, type)
+                    and issubclass(thing, IrisStep)
+                    and thing.__module__ == info.name
+                    and thing.class_alias
+                ):
+                    found.append(
+                        (
+                            f"{info.name}.{name}",
+                            str(thing.class_alias),
+                            issubclass(thing, IrisPipeline),
+                        )
+                    )
     return sorted(found, key=lambda item: item[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from liger_iris_pipeline.errors import ProductError, complaint
 
-__all__ = ["picture", "write_preview"]
+__all__ = ["draw_mosaics", "picture", "write_preview"]
 
 MAX_SIDE = 1024
 NO_DATA = np.array([38, 50, 76], np.uint8)
@@ -65,17 +66,27 @@ def _image_of(path: Path) -> npt.NDArray[Any]:
     """Find the picture in a FITS file: SCI, else the first HDU with pixels; a cube's last read minus its first."""
     try:
         with fits.open(path, memmap=False) as hdus:
-            hdu = hdus["SCI"] if "SCI" in hdus else next((h for h in hdus if h.is_image and h.header["NAXIS"] >= 2), None)
+            hdu = (
+                hdus["SCI"]
+                if "SCI" in hdus
+                else next((h for h in hdus if h.is_image and h.header["NAXIS"] >= 2), None)
+            )
             data = None if hdu is None else hdu.data
             bad = hdus["DQ"].data & 1 if "DQ" in hdus else None
     except OSError as error:
-        raise ProductError(complaint(path, "file", str(error), "a FITS file", "check the path")) from error
+        raise ProductError(
+            complaint(path, "file", str(error), "a FITS file", "check the path")
+        ) from error
     if data is None:
-        raise ProductError(complaint(path, "HDU", "no image", "an HDU with pixels", "choose another file"))
+        raise ProductError(
+            complaint(path, "HDU", "no image", "an HDU with pixels", "choose another file")
+        )
     if data.ndim == 3:
         data = data[-1].astype(np.float64) - data[0] if data.shape[0] > 1 else data[0]
     if data.ndim != 2:
-        raise ProductError(complaint(path, "image", f"{data.ndim} axes", "2 or 3", "choose another file"))
+        raise ProductError(
+            complaint(path, "image", f"{data.ndim} axes", "2 or 3", "choose another file")
+        )
     if bad is not None and bad.shape == data.shape:
         data = np.where(bad, np.nan, data)
     return data
@@ -109,3 +120,20 @@ def write_preview(path: Path, output: Path) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return output
+
+
+def draw_mosaics(products: Iterable[Path]) -> list[Path]:
+    """Draw a preview beside every mosaic among products.
+
+    Parameters
+    ----------
+    products : iterable of Path
+        Products of a reduction.
+
+    Returns
+    -------
+    list of Path
+        Pictures, ``NAME_preview.png``.
+    """
+    mosaics = [path for path in products if "_LVL3_" in path.name and path.suffix == ".fits"]
+    return [write_preview(path, path.with_name(f"{path.stem}_preview.png")) for path in mosaics]

@@ -33,8 +33,9 @@ __all__ = ["IrisPipeline", "IrisStep", "Skipped", "cut_window", "utc"]
 logger = logging.getLogger(__name__)
 
 PLUMBING = frozenset(
-    "pre_hooks post_hooks output_file output_dir output_ext output_use_model output_use_index save_results skip suffix "
-    "search_output_file input_dir refs overwrite require steps".split()
+    {"pre_hooks", "post_hooks", "output_file", "output_dir", "output_ext", "output_use_model"}
+    | {"output_use_index", "save_results", "skip", "suffix", "search_output_file", "input_dir"}
+    | {"refs", "overwrite", "require", "steps"}
 )
 """Parameters that say where files go, not how pixels are made: left out of the receipt."""
 
@@ -75,7 +76,9 @@ def cut_window(plane: Any, header: Mapping[str, Any], shape: tuple[int, int], na
     if min(y, x) < 0 or part.shape[-2:] != shape:
         got, window = f"shape {plane.shape[-2:]}", f"the frame's {shape} at ({y}, {x})"
         raise ReferenceFileError(
-            complaint(name, "shape", got, f"one that holds {window}", "rebuild it or choose another")
+            complaint(
+                name, "shape", got, f"one that holds {window}", "rebuild it or choose another"
+            )
         )
     return part
 
@@ -89,7 +92,7 @@ class Skipped(Exception):  # noqa: N818 - a state, not an error
     """Raised by a step's ``correct`` when there is a stated reason to leave the model as it is."""
 
 
-class IrisStep(Step):
+class IrisStep(Step):  # type: ignore[misc]
     """Base of all steps.
 
     Attributes
@@ -110,7 +113,9 @@ class IrisStep(Step):
     """
     status: ClassVar[str | None] = None
     optional_references: ClassVar[frozenset[str]] = frozenset()
-    _log_records_formatter = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+    _log_records_formatter = logging.Formatter(
+        "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+    )
 
     _started: str
     _clock: float
@@ -129,7 +134,9 @@ class IrisStep(Step):
         return models.open(init, **kwargs)
 
     @classmethod
-    def get_config_from_reference(cls, dataset: Any, disable: bool | None = None, crds_observatory: str | None = None) -> Any:
+    def get_config_from_reference(
+        cls, dataset: Any, disable: bool | None = None, crds_observatory: str | None = None
+    ) -> Any:
         """Give no parameters: the store holds none, and no server is asked."""
         return cls._empty_config()
 
@@ -159,7 +166,9 @@ class IrisStep(Step):
             self.correct(model, *args[1:])
         except Skipped as skipped:
             self._reason = str(skipped)
-            logger.warning("%s: %s skipped: %s", model.meta.filename, self.class_alias, self._reason)
+            logger.warning(
+                "%s: %s skipped: %s", model.meta.filename, self.class_alias, self._reason
+            )
         return model
 
     def correct(self, model: Any, *args: Any) -> None:
@@ -220,7 +229,11 @@ class IrisStep(Step):
         override = self.get_ref_override(reference_file_type)
         if override is not None:
             return str(override)
-        metadata = input_file.get_crds_parameters() if isinstance(input_file, AbstractDataModel) else models.read_metadata(input_file)
+        metadata = (
+            input_file.get_crds_parameters()
+            if isinstance(input_file, AbstractDataModel)
+            else models.read_metadata(input_file)
+        )
         return str(self.store(input_file).select(reference_file_type, metadata).path)
 
     def optional_reference(self, model: Any, reftype: str) -> Any:
@@ -273,7 +286,11 @@ class IrisStep(Step):
 
     def _receipt_row(self, status: str, reason: str, step: str | None = None) -> tuple[Any, ...]:
         """Build the receipt row of this run."""
-        parameters = {name: value for name, value in self.get_pars().items() if name not in PLUMBING and not name.startswith("override_")}
+        parameters = {
+            name: value
+            for name, value in self.get_pars().items()
+            if name not in PLUMBING and not name.startswith("override_")
+        }
         return (
             step or str(self.class_alias),
             __version__,
@@ -285,7 +302,15 @@ class IrisStep(Step):
             reason,
         )
 
-    def save_model(self, model: Any, suffix: str | None = None, idx: int | None = None, output_file: str | None = None, force: bool = False, **components: Any) -> Any:
+    def save_model(
+        self,
+        model: Any,
+        suffix: str | None = None,
+        idx: int | None = None,
+        output_file: str | None = None,
+        force: bool = False,
+        **components: Any,
+    ) -> Any:
         """Save a result under its contract name, by rename, replacing nothing unless told to.
 
         Raises
@@ -297,7 +322,15 @@ class IrisStep(Step):
         if not force and not self.save_results and not output_file:
             return None
         if output_file and idx is not None:
-            raise UsageError(complaint("output_file", str(output_file), "several results", "one", "give --output_dir instead"))
+            raise UsageError(
+                complaint(
+                    "output_file",
+                    str(output_file),
+                    "several results",
+                    "one",
+                    "give --output_dir instead",
+                )
+            )
         folder = Path(self.search_attr("output_dir") or Path(output_file or "").parent).expanduser()
         name = Path(output_file).name if output_file else self._product_name(model)
         path = folder / (name if name.endswith((".fits", ".fits.gz")) else f"{name}.fits")
@@ -307,11 +340,15 @@ class IrisStep(Step):
 
     def _product_name(self, model: Any) -> str:
         """Name what a single step writes: the input's name with the step as suffix."""
-        stem = Path(model.meta.filename or product_name(model.header_mapping(), model.meta.data_level)).name.removesuffix(".gz").removesuffix(".fits")
+        stem = (
+            Path(model.meta.filename or product_name(model.header_mapping(), model.meta.data_level))
+            .name.removesuffix(".gz")
+            .removesuffix(".fits")
+        )
         return f"{stem}_{str(self.class_alias).removeprefix('iris_')}.fits"
 
 
-class IrisPipeline(Pipeline, IrisStep):
+class IrisPipeline(Pipeline, IrisStep):  # type: ignore[misc]
     """Base of all recipes: steps that meet only here."""
 
     def _precache_references(self, input_file: Any) -> None:

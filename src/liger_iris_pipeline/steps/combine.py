@@ -107,7 +107,7 @@ class CombineStep(IrisStep):
                 model.primary_header(),
                 wcs,
                 model.shape,
-                tuple(np.nan if value is None else value for value in found),
+                (_or_nan(found[0]), _or_nan(found[1])),
                 flats[0] if flats else str(model.meta.instrument.detector),
                 tuple(tuple(str(value) for value in row.values()) for row in rows),
             )
@@ -141,8 +141,9 @@ class CombineStep(IrisStep):
             header["MJD-END"] = max(ends)
         exposures = {(m.header.get("OBS_ID"), m.header.get("EXP_NO")): m for m in members}
         times = [m.header.get("EXPTIME") for m in exposures.values()]
-        if all(isinstance(value, int | float) for value in times):
-            header["EXPTIME"] = float(sum(times))
+        known = [float(value) for value in times if isinstance(value, int | float)]
+        if len(known) == len(times):
+            header["EXPTIME"] = sum(known)
         return header
 
     @staticmethod
@@ -154,6 +155,11 @@ class CombineStep(IrisStep):
         mosaic.meta.photometry.zero_point_vega = _or_none(zero_points[1])
         mosaic.add_calibrations(dict.fromkeys(row for m in members for row in m.calibrations))
         mosaic.add_inputs((m.path.name, sha256_of(m.path)) for m in members)
+
+
+def _or_nan(value: float | None) -> float:
+    """Give NaN for None."""
+    return float("nan") if value is None else value
 
 
 def _or_none(value: float) -> float | None:

@@ -20,8 +20,12 @@ class PhotomStep(IrisStep):
         """Write MAGZERO (AB) and MAGZVEGA."""
         with self.optional_reference(model, "photom") as reference:
             table = reference.phot_table
-            rows = [row for row in table if str(row["FILTER"]).strip() == model.meta.instrument.filter]
+            rows = [
+                row for row in table if str(row["FILTER"]).strip() == model.meta.instrument.filter
+            ]
         if not rows:
-            raise Skipped(f"the photom reference has no row for filter {model.meta.instrument.filter}")
+            raise Skipped(
+                f"the photom reference has no row for filter {model.meta.instrument.filter}"
+            )
         model.meta.photometry.zero_point_ab = float(rows[0]["ZPAB"])
         model.meta.photometry.zero_point_vega = float(rows[0]["ZPVEGA"])

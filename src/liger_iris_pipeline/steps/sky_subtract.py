@@ -6,7 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from liger_iris_pipeline.algorithms.frame import Sky, constant_sky, sky_from_dithers, sky_from_frames, subtract_sky
+from liger_iris_pipeline.algorithms.frame import (
+    Sky,
+    constant_sky,
+    sky_from_dithers,
+    sky_from_frames,
+    subtract_sky,
+)
 from liger_iris_pipeline.errors import UsageError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.steps.base import IrisStep
@@ -25,7 +31,9 @@ class SkySubtractStep(IrisStep):
         mode = option('auto', 'frames', 'dithers', 'constant', default='auto')  # How the sky is measured
     """
 
-    def correct(self, model: Any, skies: Sequence[Frame] = (), dithers: Sequence[Frame] = ()) -> None:
+    def correct(
+        self, model: Any, skies: Sequence[Frame] = (), dithers: Sequence[Frame] = ()
+    ) -> None:
         """Subtract the sky from the frame.
 
         Parameters
@@ -62,4 +70,12 @@ class SkySubtractStep(IrisStep):
     def _expect(got: int, least: int, what: str) -> None:
         """Refuse a mode the inputs do not allow."""
         if got < least:
-            raise UsageError(complaint("iris_sky_subtract", what, got, f"at least {least}", "choose another mode or give the association more members"))
+            raise UsageError(
+                complaint(
+                    "iris_sky_subtract",
+                    what,
+                    got,
+                    f"at least {least}",
+                    "choose another mode or give the association more members",
+                )
+            )

@@ -40,7 +40,9 @@ class SourceCatalogStep(IrisStep):
         model = self._prepared(given)
         wcs = wcs_from_header(model.wcs_header())
         if wcs is None:
-            raise ProductError(complaint(str(model.meta.filename), "WCS", "none", "one", "combine anew"))
+            raise ProductError(
+                complaint(str(model.meta.filename), "WCS", "none", "one", "combine anew")
+            )
         zero_point = model.meta.photometry.zero_point_ab
         table = make_catalogue(
             model.to_mosaic(),

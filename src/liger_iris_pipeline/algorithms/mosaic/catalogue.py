@@ -51,7 +51,7 @@ a ring or a speckle: it counts only if it stands out after the bright star is su
 LEAST_SNR = 3.0
 """Sources whose aperture flux is less than this many sigma are not listed."""
 
-BAD = np.uint32(Flag.DO_NOT_USE | Flag.SATURATED)
+BAD = np.uint32(Flag.DO_NOT_USE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,8 @@ def photometry(
     image, variance : array_like (ny, nx)
         Surface brightness per pixel and its variance.
     dq : array_like (ny, nx) uint32
-        Data-quality bits; DO_NOT_USE and SATURATED pixels do not count.
+        Data-quality bits; DO_NOT_USE pixels do not count. A saturated pixel with a rate has it from
+        the reads before saturation, and counts.
     kernel : array_like (k, k)
         Correlation of neighbouring pixels; ``[[1]]`` for a single frame.
     positions : array_like (n, 2)
