@@ -1,4 +1,4 @@
-"""Time the ramp fit of iris_readout against NumPy's plain least squares and stcal's OLS_C, in one run.
+"""Time the ramp fit of iris_readout against NumPy's plain least squares, in one run.
 
 CPU time, minimum of five alternating runs, one thread; only the ratios mean something.
 """

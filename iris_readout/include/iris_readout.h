@@ -4,6 +4,8 @@
  *
  * The only public header.  The library takes buffers and gives planes: it does
  * no input or output, keeps no global state, never prints and never exits.
+ * A ramp keeps a copy of its reads (2 bytes per pixel each) until it is reset
+ * or destroyed.
  *
  *     iris_options options;
  *     iris_ramp *ramp;
@@ -199,14 +201,21 @@ IRIS_API iris_status iris_ramp_create(iris_ramp **ramp,
 				      const iris_options *options,
 				      char *message, size_t size);
 
-/* Take one read, ny*nx counts, begun `seconds` after the reset (rising). */
+/*
+ * Take one read, ny*nx counts, begun `seconds` after the reset: finite, at
+ * least 0 and later than the read before.  At most 65535 reads.  After a
+ * finish the ramp must be reset first (IRIS_ERROR_STATE).
+ */
 IRIS_API iris_status iris_ramp_push(iris_ramp *ramp, const uint16_t *read,
 				    iris_byte_order order, double seconds);
 
 /* Number of reads pushed so far. */
 IRIS_API size_t iris_ramp_nread(const iris_ramp *ramp);
 
-/* Fit all reads pushed so far.  Needs two reads. */
+/*
+ * Fit all reads pushed so far.  Needs two reads.  May be called again, e.g.
+ * for other planes.  Every bit of the result is independent of nthreads.
+ */
 IRIS_API iris_status iris_ramp_finish(iris_ramp *ramp,
 				      const iris_planes *planes);
 
@@ -226,8 +235,10 @@ IRIS_API void iris_ramp_destroy(iris_ramp *ramp);
  * Combine the ramps of one exposure pixel by pixel.  Weights are
  * 1 / (var_read + photon_factor * common rate), the common rate being the mean
  * of the ramps weighted by 1 / var_read, not below 0: a ramp's own photon
- * variance never weighs.  A ramp with DO_NOT_USE has weight 0; dq is the OR of
- * the used ramps' bits, DO_NOT_USE (and the OR of all) only if none was used.
+ * variance never weighs.  var_photon is that of the combined rate.  A ramp with
+ * DO_NOT_USE has weight 0; dq is the OR of the used ramps' bits, DO_NOT_USE
+ * (and the OR of all) only if none was used: there the planes are NaN, or 0 on
+ * reference pixels.
  * All planes but chi2 and nused must be present in every ramp; chi2 is the
  * mean over used ramps weighted by degrees of freedom (nused - 2), nused the
  * sum (saturating at 65535).

@@ -122,7 +122,7 @@ def compare(night: Path, products: Path) -> list[Row]:
         wcs = wcs_from_header(mosaic.wcs_header())
         covered = mosaic.weight > 0
     frames = sorted(products.glob("*_LVL2_*.fits"))
-    pulls = np.concatenate([photometric_pulls(path, sky_truth) for path in frames])
+    pulls = _all_pulls(frames, sky_truth)
     blank = {
         level: spread(
             np.concatenate(
@@ -150,6 +150,15 @@ def compare(night: Path, products: Path) -> list[Row]:
         ),
         _sky_row(np.array([sky_errors(path, sky_truth) for path in frames])),
     ]
+
+
+def _all_pulls(frames: list[Path], night: Any) -> Any:
+    """Gather the pulls of all frames; the profile of the first serves all: the optics are the same."""
+    profile, pulls = None, []
+    for path in frames:
+        found, profile = photometric_pulls(path, night, profile)
+        pulls.append(found)
+    return np.concatenate(pulls)
 
 
 def _catalogue_rows(night: Any, catalogue: Table, wcs: Any, covered: Any) -> list[Row]:

@@ -13,6 +13,7 @@ from astropy.io import fits
 from scipy.spatial import cKDTree
 
 from liger_iris_pipeline.algorithms.mosaic import photometry
+from liger_iris_pipeline.dq import Flag
 
 __all__ = [
     "Row",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 Float64 = npt.NDArray[np.float64]
+
+EDGE = 25
+"""Stars nearer to the border than this have part of their annulus off the detector [pixel]."""
 
 BLANK = 0.02
 """A pixel is blank if stars add less than this fraction of the sky to it."""
@@ -125,7 +129,7 @@ def _identity(header: Any) -> tuple[str, int, str]:
     return str(header["OBS_ID"]), int(header["EXP_NO"]), str(header["DETECTOR"])
 
 
-def photometric_pulls(path: Path, night: Any) -> Float64:
+def photometric_pulls(path: Path, night: Any, profile: Any = None) -> tuple[Float64, Any]:
     """Give (measured - true) / error of the isolated stars of a level 2 frame, S/N 20 to 200.
 
     Parameters
@@ -134,35 +138,48 @@ def photometric_pulls(path: Path, night: Any) -> Float64:
         Level 2 frame.
     night : Truth
         What was simulated.
+    profile : PointSpread, optional
+        Profile of the stars; measured on the frame by default.
 
     Returns
     -------
-    ndarray (n,) float64
+    pulls : ndarray (n,) float64
         Pulls.
+    profile : PointSpread
+        Profile that was used.
     """
     with fits.open(path) as hdus:
         which = _identity(hdus[0].header)
         image, error, dq = (hdus[name].data for name in ("SCI", "ERR", "DQ"))
+    ny, nx = image.shape
     detector = night.detectors[night.detectors["detector"] == which[2]][0]
     here = night.select(night.positions, *which)
-    stars = {int(row["id"]): row for row in night.stars if row["isolated"]}
-    edge = 25
-    kept = [
-        row
-        for row in here
-        if row["seen"]
-        and int(row["id"]) in stars
-        and edge < row["x"] < image.shape[1] - edge
-        and edge < row["y"] < image.shape[0] - edge
-    ]
-    positions = np.array([[row["y"], row["x"]] for row in kept])
-    true = np.array([stars[int(row["id"])]["flux"] * detector["throughput"] for row in kept])
+    here = here[np.isin(here["id"], night.stars["id"])]
+    stars = night.stars[np.searchsorted(night.stars["id"], here["id"])]
     result = photometry(
-        image, np.square(error, dtype=np.float64), dq, np.ones((1, 1)), positions, recentre=False
+        image,
+        np.square(error, dtype=np.float64),
+        dq,
+        np.ones((1, 1)),
+        np.column_stack([here["y"], here["x"]]),
+        recentre=False,
+        profile=profile,
     )
+    true = stars["flux"] * detector["throughput"]
     snr = true / result.flux_err
-    clean = np.isfinite(result.flux) & (result.flags == 0) & (snr > 20) & (snr < 200)
-    return np.asarray((result.flux - true)[clean] / result.flux_err[clean])
+    inside = (np.abs(here["x"] - (nx - 1) / 2) < nx / 2 - EDGE) & (
+        np.abs(here["y"] - (ny - 1) / 2) < ny / 2 - EDGE
+    )
+    whole = (result.flags & np.uint32(Flag.FLUX_ESTIMATED)) == 0
+    use = (
+        inside
+        & whole
+        & stars["isolated"].astype(bool)
+        & np.isfinite(result.flux)
+        & (snr > 20)
+        & (snr < 200)
+    )
+    return np.asarray((result.flux - true)[use] / result.flux_err[use]), result.profile
 
 
 def blank_pull(path: Path, night: Any) -> Float64:

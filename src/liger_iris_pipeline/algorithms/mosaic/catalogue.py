@@ -320,9 +320,7 @@ def _window(
 
 def _extent(core: float, psf: PointSpread, faintest: float) -> float:
     """Radius out to which a star counts [pixel]."""
-    r = np.geomspace(psf.aperture, 300.0, 60)
-    bright = core * psf(r) > faintest
-    return float(r[bright][-1]) if bright.any() else 2.0 * psf.aperture
+    return psf.extent(faintest / core) if core > 0 else 2.0 * psf.aperture
 
 
 def _model(shape: tuple[int, ...], stars: _Stars, psf: PointSpread, faintest: float) -> Float64:

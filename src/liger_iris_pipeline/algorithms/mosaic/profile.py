@@ -9,6 +9,8 @@ Moffat 1969, A&A 3, 455: the form of the outer profile.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,9 @@ __all__ = ["PointSpread", "gaussian_profile", "measure_profile"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+
+FARTHEST = 300.0
+"""Radius beyond which a star's light is not followed [pixel]."""
 
 SAMPLES = 50_000
 """Pixels that a profile is measured on: enough for a halo, and quick."""
@@ -52,6 +57,34 @@ class PointSpread:
     value: Float64
     halo: tuple[float, float, float]
 
+    @cached_property
+    def _inner(self) -> Any:
+        """Smooth curve through the inner profile, made once: it is asked for at every star."""
+        return interpolate.PchipInterpolator(self.radius, self.value)
+
+    @cached_property
+    def _growth(self) -> tuple[Float64, Float64]:
+        """Radii, and the largest brightness from there outwards."""
+        r = np.geomspace(self.aperture, FARTHEST, 60)
+        return r, np.maximum.accumulate(self(r)[::-1])[::-1]
+
+    def extent(self, brightness: float) -> float:
+        """Give the radius out to which a star is brighter than a value.
+
+        Parameters
+        ----------
+        brightness : float
+            Per unit flux in the aperture [1/pixel].
+
+        Returns
+        -------
+        float
+            Radius [pixel], at least twice the aperture's.
+        """
+        r, outwards = self._growth
+        beyond = np.flatnonzero(outwards > brightness)
+        return float(r[beyond[-1]]) if beyond.size else 2.0 * self.aperture
+
     def __call__(self, r: npt.ArrayLike) -> Float64:
         """Give the surface brightness at a radius.
 
@@ -68,8 +101,7 @@ class PointSpread:
         distance = np.asarray(r, dtype=np.float64)
         a, scale, beta = self.halo
         outer = a * (1.0 + (distance / scale) ** 2) ** -beta
-        smooth = interpolate.PchipInterpolator(self.radius, self.value)
-        inner = smooth(np.minimum(distance, self.radius[-1]))
+        inner = self._inner(np.minimum(distance, self.radius[-1]))
         return np.asarray(np.where(distance <= self.radius[-1], inner, outer))
 
     def total(self) -> float:
