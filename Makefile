@@ -14,16 +14,16 @@ help:  ## list the targets
 $(VENV)/.ok: pyproject.toml constraints.txt $(C_SOURCES)
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed; name one with PY=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q -c constraints.txt 'pip' 'scikit-build-core>=0.11' 'cmake>=3.20' 'ninja'
-	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt 'pip' 'scikit-build-core>=0.11' 'cmake>=3.20' 'ninja'
+	@$(BIN)/python -m pip install -qq -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.ok
-	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test,lint]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt --no-build-isolation -e '.[test,lint]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.ok
-	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[test,docs]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt --no-build-isolation -e '.[test,docs]'
 	@touch $@
 
 # The C library and command with no Python in them, as a detector controller builds them.
@@ -31,7 +31,8 @@ build/c/.ok: $(VENV)/.ok $(C_SOURCES)
 	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/c -G Ninja -DIRIS_WERROR=ON > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
 	@grep -h 'iris-readout' build-c.log || true
 	@rm -f build-c.log
-	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/c
+	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/c > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
+	@rm -f build-c.log
 	@touch $@
 
 demo: $(VENV)/.ok build/c/.ok  ## simulate a night, reduce it, compare it with the truth
@@ -44,7 +45,7 @@ test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
 test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address and undefined-behaviour sanitizers
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
 	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/sanitize -G Ninja -DIRIS_WERROR=ON -DIRIS_SANITIZE=ON > /dev/null
-	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize
+	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize > /dev/null
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/sanitize --output-on-failure -j 2
 
 lint: $(VENV)/.lint  ## style, types and import rules
@@ -64,7 +65,7 @@ docs: $(VENV)/.docs  ## build the documentation, warnings are errors
 	@echo docs/_build/html/index.html
 
 lock: pyproject.toml  ## refresh constraints.txt (no URLs in it)
-	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/python -m pip install -qq uv
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --no-emit-index-url -q pyproject.toml -o constraints.txt
 
 clean:  ## remove what was built
