@@ -4,7 +4,7 @@ from liger_iris_pipeline import __version__
 
 project = "IRIS data reduction system"
 author = "IRIS data reduction system developers"
-copyright = "2026, IRIS data reduction system developers"  # noqa: A001
+copyright = "2026, IRIS data reduction system developers"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 exclude_patterns = ["_build"]

@@ -12,7 +12,7 @@
  *     iris_options_init(&options, ny, nx);
  *     options.gain.value = 3.04f;
  *     options.read_noise.value = 9.0f;
- *     iris_ramp_create(&ramp, &options);
+ *     iris_ramp_create(&ramp, &options, NULL, 0);
  *     for each read: iris_ramp_push(ramp, counts, IRIS_NATIVE, seconds);
  *     iris_ramp_finish(ramp, &planes);
  *     iris_ramp_destroy(ramp);

@@ -1,8 +1,9 @@
 """The fit of tiny ramps against dense matrices."""
 
-import iris_readout
 import numpy as np
 import pytest
+
+import iris_readout
 from liger_iris_pipeline.dq import Flag
 from oracles.ramp import fit_pixel, simulate_reads
 
@@ -17,7 +18,9 @@ def ramps(seed, nread):
     reads = simulate_reads(rng, rng.uniform(0.0, 200.0, SHAPE), times, NOISE, GAIN).astype(int)
     for y, x in np.argwhere(rng.random(SHAPE) < 0.5):
         for _ in range(rng.integers(1, 3)):
-            reads[rng.integers(1, nread) :, y, x] += rng.choice([-1, 1, 1, 1]) * rng.integers(150, 900)
+            reads[rng.integers(1, nread) :, y, x] += rng.choice([-1, 1, 1, 1]) * rng.integers(
+                150, 900
+            )
     return np.clip(reads, 1, 65000).astype(np.uint16), times
 
 
@@ -42,7 +45,9 @@ def test_slope_and_jumps(nread, threshold):
             assert_planes(result, y, x, expected, nread)
             events = result.events[(result.events["y"] == y) & (result.events["x"] == x)]
             assert list(events["read"]) == [k + 1 for k, _, _ in expected["jumps"]]
-            np.testing.assert_allclose(events["amplitude"], [a for _, a, _ in expected["jumps"]], 1e-5)
+            np.testing.assert_allclose(
+                events["amplitude"], [a for _, a, _ in expected["jumps"]], 1e-5
+            )
             np.testing.assert_allclose(events["sigma"], [s for _, _, s in expected["jumps"]], 1e-5)
 
 

@@ -1,8 +1,9 @@
 """Simulated truth: bias, pulls, variances, jumps, and the noise of the reference correction."""
 
-import iris_readout
 import numpy as np
 import pytest
+
+import iris_readout
 from liger_iris_pipeline.dq import Flag
 from oracles.ramp import simulate_reads
 
@@ -29,7 +30,9 @@ def test_pull_and_variance(options, rate):
     if rate * TIMES[-1] >= 100:  # enough electrons for the error to be that of the estimate
         pull = (result.rate - rate) / np.sqrt(result.var_read + result.var_photon)
         assert np.std(pull) == pytest.approx(1.0, abs=0.02)
-        assert np.mean(result.var_photon) == pytest.approx(rate * np.mean(result.photon_factor), rel=0.01)
+        assert np.mean(result.var_photon) == pytest.approx(
+            rate * np.mean(result.photon_factor), rel=0.01
+        )
     if options["mode"] == "utr":
         assert np.mean(result.chi2) == pytest.approx(1.0, abs=0.02)
     else:
@@ -94,7 +97,13 @@ def test_variance_holds_the_noise_of_the_reference_correction():
         noise = rng.normal(0.0, NOISE / GAIN, (len(times), *shape))
         reads = np.rint(3000 + noise).astype(np.uint16)
         result = iris_readout.fit_ramp(
-            reads, times, gain=GAIN, read_noise=NOISE, ref_pixels=border, noutputs=64, jump_sigma=None
+            reads,
+            times,
+            gain=GAIN,
+            read_noise=NOISE,
+            ref_pixels=border,
+            noutputs=64,
+            jump_sigma=None,
         )
         inside = (slice(border, -border),) * 2
         squares.append(np.mean(result.rate[inside] ** 2))
@@ -129,7 +138,9 @@ def test_ramps_combined_with_equal_patterns_have_half_the_variance_and_no_bias()
     results = []
     for _ in range(2):
         reads = simulate_reads(rng, np.full(SHAPE, 3.0), TIMES, NOISE, GAIN)
-        results.append(iris_readout.fit_ramp(reads, TIMES, gain=GAIN, read_noise=NOISE, ref_pixels=0))
+        results.append(
+            iris_readout.fit_ramp(reads, TIMES, gain=GAIN, read_noise=NOISE, ref_pixels=0)
+        )
     both = iris_readout.combine_ramps(results)
     true_variance = np.mean(both.var_read) + 3.0 * np.mean(both.photon_factor)
     assert np.var(both.rate, dtype=float) == pytest.approx(true_variance, rel=0.02)

@@ -1,5 +1,7 @@
 """Slow, obvious versions of the ramp fit: dense matrices, one pixel at a time; and ramps with known truth."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -14,7 +16,7 @@ def simulate_reads(rng, rate, times, noise, gain=0.5, start=1000.0):
 def segments(nread, jumps):
     """Lists of reads between jumps; a jump is the first read that contains it."""
     edges = [0, *sorted(jumps), nread]
-    return [list(range(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [list(range(a, b)) for a, b in pairwise(edges)]
 
 
 def slope_weights(times, jumps):

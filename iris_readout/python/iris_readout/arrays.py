@@ -34,9 +34,7 @@ def as_number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise InvalidTypeError(
-            f"{name}: got {type(value).__name__}, expected a number"
-        ) from error
+        raise InvalidTypeError(f"{name}: got {type(value).__name__}, expected a number") from error
 
 
 def as_shape(value: Any) -> tuple[int, int]:
@@ -76,9 +74,7 @@ def as_dq(name: str, value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint3
     return np.ascontiguousarray(array, dtype=np.uint32)
 
 
-def as_read(
-    value: Any, shape: tuple[int, int], number: int
-) -> tuple[npt.NDArray[np.uint16], int]:
+def as_read(value: Any, shape: tuple[int, int], number: int) -> tuple[npt.NDArray[np.uint16], int]:
     """Return a read as contiguous uint16 and its byte order; a copy only where it is not contiguous."""
     array = np.asarray(value)
     if array.dtype.kind != "u" or array.dtype.itemsize != np.dtype(np.uint16).itemsize:

@@ -38,8 +38,7 @@ def merge_headers(headers: Sequence[bytes]) -> bytes:
     for number, header in enumerate(headers, 1):
         if not isinstance(header, bytes):
             raise InvalidTypeError(
-                f"header {number}: got {type(header).__name__}, expected bytes; "
-                f"encode it as ASCII"
+                f"header {number}: got {type(header).__name__}, expected bytes; encode it as ASCII"
             )
         if len(header) % CARD:
             raise InvalidValueError(

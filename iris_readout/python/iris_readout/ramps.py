@@ -286,14 +286,18 @@ class RampFitter:
             There are fewer than two reads, a plane is unknown or an array of `out` cannot be written.
         """
         wanted = _wanted(out, planes)
-        arrays = {name: _plane(name, out, self.shape) for name in PLANES if name in wanted}
-        view = _as_planes({"rate": np.empty(self.shape, np.float32), **arrays})
+        arrays = {
+            name: _plane(name, out, self.shape)
+            for name in PLANES
+            if name in wanted or name == "rate"  # the library always writes the rate
+        }
+        view = _as_planes(arrays)
         with self._lock:
             status = library().iris_ramp_finish(self._ramp, ctypes.byref(view))
             check(status, library().iris_ramp_error(self._ramp))
             self._finished = True
             events = self._events() if "events" in wanted else None
-        return _result(arrays, events)
+        return _result({name: arrays[name] for name in arrays if name in wanted}, events)
 
     def _events(self) -> npt.NDArray[np.void]:
         count = ctypes.c_size_t()
@@ -385,17 +389,16 @@ def combine_ramps(results: Sequence[RampResult]) -> RampResult:
     if "nused" not in names and "chi2" in names:
         names.remove("chi2")
     inputs = [
-        {name: _as_input(f"result {i} {name}", getattr(r, name), PLANES[name], shape) for name in names}
+        {
+            name: _as_input(f"result {i} {name}", getattr(r, name), PLANES[name], shape)
+            for name in names
+        }
         for i, r in enumerate(results, 1)
     ]
     arrays = {name: np.empty(shape, PLANES[name]) for name in names}
     ramps = (lib.Planes * len(inputs))(*[_as_planes(planes) for planes in inputs])
     size = arrays["rate"].size
-    check(
-        library().iris_combine_ramps(
-            ramps, len(inputs), size, ctypes.byref(_as_planes(arrays))
-        )
-    )
+    check(library().iris_combine_ramps(ramps, len(inputs), size, ctypes.byref(_as_planes(arrays))))
     return _result(arrays, _join_events(results))
 
 

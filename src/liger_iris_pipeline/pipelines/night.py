@@ -537,10 +537,10 @@ def _make_masters(
     common = {"refs": str(store.path), "save_results": True, "output_dir": str(work)}
     frames = {}
     for count, exposure in enumerate(exposures):
-        progress("level 1", count, len(exposures))
+        progress("calibration ramps", count, len(exposures))
         Level1Step(**common, events=False, chi2=False).run(exposure)
         frames[exposure.name] = work / _file_name(exposure.first.header, 1)
-    progress("level 1", len(exposures), len(exposures))
+    progress("calibration ramps", len(exposures), len(exposures))
     made = associations.generate(exposures, kinds=("dark", "flat"), folder=work)
     masters = []
     for count, association in enumerate(made):

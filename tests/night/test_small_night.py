@@ -1,0 +1,124 @@
+"""A small night through `iris-drs`: files, provenance, flags and errors of the products."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from liger_iris_pipeline.cli.main import main
+
+
+def frames(products, level):
+    return sorted(p for p in products.glob(f"*_LVL{level}_*.fits") if "_cat" not in p.name)
+
+
+def test_every_level_has_its_products(products):
+    assert [len(frames(products, level)) for level in (1, 2, 3)] == [3, 3, 1]
+    (mosaic,) = frames(products, 3)
+    assert mosaic.with_name(f"{mosaic.stem}_cat.ecsv").exists()
+    assert mosaic.with_name(f"{mosaic.stem}_preview.png").exists()
+    assert len(list((products / "associations").glob("*.json"))) == 4
+    assert not [p for p in products.rglob("*") if p.name.startswith(".")]
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_products_say_how_they_were_made(products, level):
+    for path in frames(products, level):
+        with fits.open(path) as hdus:
+            assert hdus[0].header["DATALVL"] == level
+            assert hdus["SCI"].header["BUNIT"] == "electron/s"
+            for name in ("RECEIPT", "CALIBRATIONS", "INPUTS"):
+                assert len(hdus[name].data) > 0
+            for row in hdus["RECEIPT"].data:
+                assert isinstance(json.loads(row["parameters"]), dict)
+                assert row["status"] in ("COMPLETE", "SKIPPED")
+            assert all(len(row["sha256"]) == 64 for row in hdus["INPUTS"].data)
+
+
+def test_level_1_names_every_read_with_its_checksum(products, night):
+    with fits.open(frames(products, 1)[0]) as hdus:
+        rows = {row["file"]: row["sha256"] for row in hdus["INPUTS"].data}
+    assert len(rows) == 5
+    for name, sha256 in rows.items():
+        assert hashlib.sha256((night / name).read_bytes()).hexdigest() == sha256
+
+
+def test_level_2_keeps_every_flag_and_its_error_budget(products):
+    for first, second in zip(frames(products, 1), frames(products, 2), strict=True):
+        with fits.open(first) as one, fits.open(second) as two:
+            assert not np.any(one["DQ"].data & ~two["DQ"].data)
+            good = (two["DQ"].data & 1) == 0
+            total = sum(
+                two[name].data.astype(float) for name in ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+            )
+            np.testing.assert_allclose(two["ERR"].data[good] ** 2, total[good], rtol=1e-5)
+            assert two["SCI"].header["SKYSUB"] is True
+            assert two["SCI"].header["CTYPE1"].startswith("RA---TAN")
+            assert two[0].header["SKYMODE"] == "DITHERS"
+            assert two[0].header["MAGZERO"] == two["SCI"].header["MAGZERO"]
+            assert {
+                two[0].header[key]
+                for key in ("S_DQINIT", "S_DARK", "S_FLAT", "S_SKY", "S_WCS", "S_PHOTOM")
+            } == {"COMPLETE"}
+
+
+def test_the_bright_stars_are_in_the_catalogue_at_their_places(products, night):
+    from liger_iris_pipeline.simulator import truth
+
+    known = truth.load(night / "truth")
+    seen = np.unique(known.positions["id"][known.positions["seen"].astype(bool)])
+    stars = known.stars[np.isin(known.stars["id"], seen) & (known.stars["snr"] > 20)]
+    assert stars.size >= 5
+    (path,) = products.glob("*_cat.ecsv")
+    table = Table.read(path, format="ascii.ecsv")
+    scale = 3600 / 0.004
+    east = (
+        (np.asarray(table["ra"])[:, None] - stars["ra"]) * np.cos(np.radians(stars["dec"])) * scale
+    )
+    north = (np.asarray(table["dec"])[:, None] - stars["dec"]) * scale
+    distance = np.hypot(east, north)
+    nearest, row = distance.min(axis=0), distance.argmin(axis=0)
+    found = nearest < 0.3
+    assert np.count_nonzero(found) >= stars.size - 1  # one may lie on the edge
+    ratio = np.asarray(table["flux"])[row[found]] / stars["flux"][found]
+    assert abs(np.median(ratio) - 1) < 0.05  # few stars: the correction has an error of its own
+
+
+def test_what_exists_is_replaced_only_on_request(products, night, refs, capsys):
+    before = {p.name: p.stat().st_mtime_ns for p in frames(products, 1)}
+    assert main(["reduce", str(night), "--out", str(products), "--refs", str(refs)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert {p.name: p.stat().st_mtime_ns for p in frames(products, 1)} == before
+
+
+def test_steps_are_left_out_on_purpose(exposure, refs, tmp_path):
+    out = tmp_path / "out"
+    command = [
+        "reduce",
+        str(exposure),
+        "--out",
+        str(out),
+        "--refs",
+        str(refs),
+        "--skip",
+        "dark_subtract,sky_subtract",
+    ]
+    assert main(command) == 0
+    with fits.open(frames(out, 2)[0]) as hdus:
+        assert hdus[0].header["S_DARK"] == hdus[0].header["S_SKY"] == "SKIPPED"
+        reasons = {row["step"]: row["reason"] for row in hdus["RECEIPT"].data}
+    assert "request" in reasons["iris_dark_subtract"]
+
+
+def test_info_and_show(products, tmp_path, capsys):
+    (mosaic,) = frames(products, 3)
+    assert main(["info", str(mosaic)]) == 0
+    text = capsys.readouterr().out
+    assert "ImagerMosaicModel" in text
+    assert "iris_combine" in text
+    picture = tmp_path / "m.png"
+    assert main(["show", str(mosaic), "--in", "png", "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
