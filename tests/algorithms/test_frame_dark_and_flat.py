@@ -162,3 +162,12 @@ def test_no_flag_is_lost_and_no_input_changes(value, err, bits, more, apply):
         assert np.array_equal(a, b, equal_nan=True)
     usable = (out.dq & Flag.DO_NOT_USE) == 0
     assert np.isfinite(out.rate[usable]).all()
+
+
+def test_a_dark_error_whose_square_overflows_makes_the_pixel_unreliable():
+    """2**64 squared does not fit into float32: it must be flagged, not become infinite."""
+    zero = np.zeros((2, 2), np.float32)
+    frame = Frame(zero, zero, zero, np.zeros((2, 2), np.uint32))
+    result = subtract_dark(frame, zero, np.full((2, 2), 2.0**64, np.float32), frame.dq)
+    assert np.all(result.dq == (Flag.UNRELIABLE_DARK | Flag.DO_NOT_USE))
+    assert np.all(np.isnan(result.var_read))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from liger_iris_pipeline.algorithms.frame.planes import reference_pixels, reference_planes
+from liger_iris_pipeline.algorithms.frame.planes import LARGEST, reference_pixels, reference_planes
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.kinds import Frame
 
@@ -42,7 +42,7 @@ def subtract_dark(
     """
     rate, err, flags = reference_planes("dark", frame.rate.shape, (dark, dark_err, dark_dq))
     border = reference_pixels(frame.dq)
-    known = np.isfinite(rate) & np.isfinite(err)
+    known = np.isfinite(rate) & np.isfinite(err) & (err**2 < LARGEST)
     keep = border | ~known
     offset = np.where(keep, 0.0, rate)
     variance = np.where(keep, 0.0, err**2)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from liger_iris_pipeline.algorithms.frame.planes import reference_pixels, reference_planes
+from liger_iris_pipeline.algorithms.frame.planes import LARGEST, reference_pixels, reference_planes
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.kinds import Frame
 
 __all__ = ["divide_flat"]
 
 Float64 = npt.NDArray[np.float64]
-LARGEST = float(np.finfo(np.float32).max)
 
 
 def divide_flat(

@@ -9,7 +9,10 @@ from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
 from liger_iris_pipeline.kinds import Frame, UInt32
 
-__all__ = ["good_pixels", "reference_pixels", "reference_planes"]
+__all__ = ["LARGEST", "good_pixels", "reference_pixels", "reference_planes"]
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Beyond this a value does not fit into a plane."""
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
