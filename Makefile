@@ -45,7 +45,8 @@ test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
 test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address and undefined-behaviour sanitizers
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
 	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/sanitize -G Ninja -DIRIS_WERROR=ON -DIRIS_SANITIZE=ON > /dev/null
-	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize > /dev/null
+	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
+	@rm -f build-c.log
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/sanitize --output-on-failure -j 2
 
 lint: $(VENV)/.lint  ## style, types and import rules

@@ -20,7 +20,7 @@ static void start(fixture *f, size_t nread)
 {
 	size_t k;
 
-	for (k = 0; k < nread; k++) {
+	for (k = 0; k < MOST; k++) {
 		f->time[k] = 2.0 * (double)k + 0.3 * (double)(k % 3);
 		f->charge[k] = 50.0 * (f->time[k] - f->time[0]);
 		f->noise[k] = 100.0 + 7.0 * (double)(k % 4);
