@@ -272,14 +272,15 @@ def _wings(
     used = np.ones(len(points), dtype=bool)
     for _ in range(3):
         weighted = design[used] / var[used, None]
-        normal = weighted.T @ design[used]
+        # not matmul: for these tall, thin matrices the threads of a BLAS cost more than they give
+        normal = np.einsum("ni,nj->ij", weighted, design[used])
         if np.any(np.diag(normal) <= 0):
             return None
         unit = 1.0 / np.sqrt(np.diag(normal))
         outer = unit * unit[:, None]
         inverse = np.linalg.pinv(normal * outer, rcond=1e-10, hermitian=True) * outer
-        coefficient = inverse @ (weighted.T @ data[used])
-        model = design @ coefficient
+        coefficient = inverse @ np.einsum("ni,n->i", weighted, data[used])
+        model = np.einsum("ni,i->n", design, coefficient)
         # sources that were not found, and cores that do not fit the profile, must not bend it
         limit = 4.0 * np.sqrt(var + (0.1 * model) ** 2)
         used = np.abs(data - model) < limit
