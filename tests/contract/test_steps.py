@@ -189,8 +189,35 @@ def test_strun_takes_parameters_configuration_overrides_and_skip(frame_model, st
     assert done.returncode == 0, done.stderr[-2000:]
     with fits.open(tmp_path / "2026B-P001-001_IRIS_IMG1_SCI_LVL2_0001.fits") as hdus:
         assert hdus[0].header["S_DARK"] == "SKIPPED"
+        reasons = {row["step"]: row["reason"] for row in hdus["RECEIPT"].data}
+        assert reasons["iris_dark_subtract"]
+        assert reasons["iris_flat_field"] == ""
         assert hdus[0].header["S_FLAT"] == "COMPLETE"
         contexts = {row["role"]: row["context"] for row in hdus["CALIBRATIONS"].data}
         assert contexts["flat"] == "override"
         assert hdus[0].header["MAGZERO"] == 27.0
     assert dark.exists()
+
+
+def test_the_command_line_of_stpipe_reaches_steps_without_a_warning(
+    frame_model, store, tmp_path, monkeypatch
+):
+    from stpipe import _cmdline
+
+    monkeypatch.chdir(tmp_path)
+    frame_model.save(tmp_path / "frame.fits")
+    (tmp_path / "level2.cfg").write_text(
+        'name = "level2"\n'
+        'class = "liger_iris_pipeline.pipelines.imager_level2.ImagerLevel2Pipeline"\n'
+        f'refs = "{store}"\n'
+        "[steps]\n[[iris_photom]]\nskip = True\n"
+    )
+    _cmdline.step_from_cmdline(
+        ["level2.cfg", "frame.fits", "--steps.iris_sky_subtract.mode=constant"]
+    )
+    with fits.open(tmp_path / "2026B-P001-001_IRIS_IMG1_SCI_LVL2_0001.fits") as hdus:
+        assert hdus[0].header["S_PHOTOM"] == "SKIPPED"
+        assert hdus[0].header["S_SKY"] == "COMPLETE"
+        rows = {row["step"]: row for row in hdus["RECEIPT"].data}
+        assert json.loads(rows["iris_sky_subtract"]["parameters"])["mode"] == "constant"
+        assert rows["iris_photom"]["reason"]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,29 @@ def reads(tmp_path_factory):
     return folder
 
 
+def assert_same_planes(path, planes):
+    with fits.open(path) as hdus:
+        for name, plane in PLANES.items():
+            np.testing.assert_array_equal(hdus[name].data, getattr(planes, plane), err_msg=name)
+        variance = planes.var_read.astype(np.float64) + planes.var_photon
+        np.testing.assert_allclose(hdus["ERR"].data, np.sqrt(variance), rtol=2e-7)
+        return hdus["ERR"].data.copy()
+
+
+@pytest.fixture(scope="module")
+def step_errors(reads, planes, tmp_path_factory):
+    """ERR of what `strun iris_level1` writes, whose other planes are the library's."""
+    out = tmp_path_factory.mktemp("strun")
+    options = ["--jump_sigma=0", f"--refs={reads}", f"--output_dir={out}"]
+    program = Path(sys.executable).with_name("strun")
+    command = [program, "iris_level1", str(reads / "read2.fits"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (product,) = out.glob("*.fits")
+    assert product.name == "2026B-P001-001_IRIS_IMG1_SCI_LVL1_0001.fits"
+    return assert_same_planes(product, planes)
+
+
 @pytest.fixture(scope="module")
 def planes(reads):
     counts = fits.getdata(RAMP).astype(np.uint16)
@@ -94,7 +118,11 @@ def test_the_step_gives_the_planes_of_the_library(reads, planes):
         np.testing.assert_array_equal(plane, getattr(planes, PLANES[name]))
 
 
-def test_the_command_gives_the_planes_of_the_library(reads, planes, tmp_path):
+def test_strun_writes_the_planes_of_the_library(step_errors):
+    assert np.all(step_errors[np.isfinite(step_errors)] >= 0)
+
+
+def test_the_command_gives_the_planes_of_the_library(reads, planes, step_errors, tmp_path):
     command = os.environ.get("IRIS_READOUT_COMMAND") or shutil.which("iris-readout")
     if not command or not Path(command).exists():
         pytest.skip("the command iris-readout was not built (cfitsio is missing)")
@@ -105,6 +133,4 @@ def test_the_command_gives_the_planes_of_the_library(reads, planes, tmp_path):
         check=True,
         capture_output=True,
     )
-    with fits.open(product) as hdus:
-        for name, plane in PLANES.items():
-            np.testing.assert_array_equal(hdus[name].data, getattr(planes, plane))
+    np.testing.assert_array_equal(assert_same_planes(product, planes), step_errors)

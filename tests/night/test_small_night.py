@@ -24,11 +24,19 @@ def test_every_level_has_its_products(products):
     assert not [p for p in products.rglob("*") if p.name.startswith(".")]
 
 
+STATUS = {
+    1: ("S_DQINIT", "S_REFPIX", "S_SATUR", "S_LINEAR", "S_JUMP", "S_RAMP", "S_GAIN"),
+    2: ("S_RAMP", "S_DQINIT", "S_DARK", "S_FLAT", "S_SKY", "S_WCS", "S_PHOTOM"),
+    3: ("S_COMBIN",),
+}
+
+
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_products_say_how_they_were_made(products, level):
     for path in frames(products, level):
         with fits.open(path) as hdus:
             assert hdus[0].header["DATALVL"] == level
+            assert {hdus[0].header[key] for key in STATUS[level]} == {"COMPLETE"}
             assert hdus["SCI"].header["BUNIT"] == "electron/s"
             for name in ("RECEIPT", "CALIBRATIONS", "INPUTS"):
                 assert len(hdus[name].data) > 0
@@ -39,11 +47,30 @@ def test_products_say_how_they_were_made(products, level):
 
 
 def test_level_1_names_every_read_with_its_checksum(products, night):
-    with fits.open(frames(products, 1)[0]) as hdus:
-        rows = {row["file"]: row["sha256"] for row in hdus["INPUTS"].data}
-    assert len(rows) == 5
-    for name, sha256 in rows.items():
-        assert hashlib.sha256((night / name).read_bytes()).hexdigest() == sha256
+    for path in frames(products, 1):
+        with fits.open(path) as hdus:
+            rows = {row["file"]: row["sha256"] for row in hdus["INPUTS"].data}
+        reads = night.glob(path.stem.replace("_LVL1_", "_LVL0_") + "-*.fits")
+        assert rows == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in reads}
+        assert len(rows) == 5
+
+
+@pytest.mark.parametrize("level", [2, 3])
+def test_products_of_products_name_them_with_their_checksums(products, level):
+    for path in frames(products, level):
+        with fits.open(path) as hdus:
+            rows = {row["file"]: row["sha256"] for row in hdus["INPUTS"].data}
+        assert set(rows) == {p.name for p in frames(products, level - 1)}
+        for name, sha256 in rows.items():
+            assert hashlib.sha256((products / name).read_bytes()).hexdigest() == sha256
+
+
+def test_level_1_has_its_error_budget(products):
+    for path in frames(products, 1):
+        with fits.open(path) as hdus:
+            good = (hdus["DQ"].data & 1) == 0
+            total = hdus["VAR_POISSON"].data.astype(float) + hdus["VAR_RNOISE"].data
+            np.testing.assert_allclose(hdus["ERR"].data[good] ** 2, total[good], rtol=1e-5)
 
 
 def test_level_2_keeps_every_flag_and_its_error_budget(products):
@@ -90,11 +117,13 @@ def test_the_bright_stars_are_in_the_catalogue_at_their_places(products, night):
 def test_what_exists_is_replaced_only_on_request(products, night, refs, capsys):
     before = {p.name: p.stat().st_mtime_ns for p in frames(products, 1)}
     assert main(["reduce", str(night), "--out", str(products), "--refs", str(refs)]) == 1
-    assert "--overwrite" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "--overwrite" in message
+    assert "Traceback" not in message
     assert {p.name: p.stat().st_mtime_ns for p in frames(products, 1)} == before
 
 
-def test_steps_are_left_out_on_purpose(exposure, refs, tmp_path):
+def test_steps_are_left_out_on_purpose_and_products_replaced_on_request(exposure, refs, tmp_path):
     out = tmp_path / "out"
     command = [
         "reduce",
@@ -111,6 +140,13 @@ def test_steps_are_left_out_on_purpose(exposure, refs, tmp_path):
         assert hdus[0].header["S_DARK"] == hdus[0].header["S_SKY"] == "SKIPPED"
         reasons = {row["step"]: row["reason"] for row in hdus["RECEIPT"].data}
     assert "request" in reasons["iris_dark_subtract"]
+    made = {p: p.stat().st_ino for p in out.rglob("*.fits")}
+    assert main(command) == 1
+    assert {p: p.stat().st_ino for p in out.rglob("*.fits")} == made
+    assert main([*command, "--overwrite"]) == 0
+    again = {p: p.stat().st_ino for p in out.rglob("*.fits")}
+    assert set(again) == set(made)
+    assert all(again[path] != made[path] for path in made)
 
 
 def test_info_and_show(products, tmp_path, capsys):

@@ -358,13 +358,13 @@ def _identity(header: Mapping[str, Any]) -> dict[str, Any]:
         "detector": _word(header, "DETECTOR"),
         "exp_no": _integer(header, "EXP_NO", 0),
     }
-    other = header.get("DET_ID")
-    if other not in (None, "", found["detector"]):
-        raise Fault("DET_ID", repr(other), f"{found['detector']!r} as in DETECTOR", MEND)
     for key, known in _KNOWN.items():
         value = header.get(key)
         if value not in (None, "") and value not in known:
             raise Fault(key, repr(value), f"one of {' '.join(known)}", MEND)
+    other = header.get("DET_ID")
+    if other not in (None, "", found["detector"]):
+        raise Fault("DET_ID", repr(other), f"{found['detector']!r} as in DETECTOR", MEND)
     return found
 
 

@@ -204,6 +204,8 @@ class Level1Step(IrisStep):
             estimator="ols",
             nfowler=options.get("nfowler", 1),
             isa="baseline",
+            reads=[len(ramp) for ramp in exposure.ramps],
+            aborted=exposure.is_aborted,
         )
         return options
 

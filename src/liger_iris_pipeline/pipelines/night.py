@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from liger_iris_pipeline import associations, models
 from liger_iris_pipeline.associations import Association
-from liger_iris_pipeline.calibration import Store, find_store
+from liger_iris_pipeline.calibration import Store, find_store, load_rulebook
 from liger_iris_pipeline.errors import (
     InputError,
     MissingReferenceError,
@@ -105,9 +106,9 @@ def reduce(
     InputError
         If an input or reference cannot be used.
     UsageError
-        If a step to leave out is not known.
+        If a step to leave out or a required type is not known.
     """
-    skipped = _step_names(skip)
+    skipped, required = _step_names(skip), _required_types(require)
     if len(inputs) == 1 and inputs[0].suffix == ".json" and _level_of(inputs[0]) > 0:
         return _reduce_products(inputs[0], out, refs, skipped, overwrite=overwrite)
     folder, plan = _plan(inputs, skip_bad_reads=skip_bad_reads)
@@ -119,9 +120,27 @@ def reduce(
         "save_results": True,
         "output_dir": str(out),
     }
-    _check_references(plan, store, skipped, require)
+    _check_references(plan, store, skipped, required)
     _check_outputs(plan, out, overwrite=overwrite)
-    return _run(plan, out, common, skipped, progress)
+    with _nothing_left_after_failure(out, _output_names(plan)):
+        return _run(plan, out, common, skipped, progress)
+
+
+@contextmanager
+def _nothing_left_after_failure(out: Path, names: Sequence[str]) -> Iterator[None]:
+    """Take away what was newly made, and nothing else, if the work within does not end well."""
+    folders = [folder for folder in (out / "associations", out) if not folder.exists()]
+    files = [out / name for name in names if not (out / name).exists()]
+    try:
+        yield
+    except BaseException:
+        for path in files:
+            with suppress(OSError):
+                path.unlink()
+        for folder in folders:
+            with suppress(OSError):  # others may have put something there
+                folder.rmdir()
+        raise
 
 
 def _run(
@@ -344,6 +363,19 @@ def _step_names(skip: Sequence[str]) -> frozenset[str]:
     return names
 
 
+def _required_types(require: str) -> frozenset[str]:
+    """Split the required reference types, refusing what is none."""
+    names = frozenset(name.strip().lower() for name in require.split(",") if name.strip())
+    known = load_rulebook().rules
+    unknown = sorted(names - set(known))
+    if unknown:
+        types = ", ".join(sorted(known))
+        raise UsageError(
+            complaint("--require", "type", unknown[0], f"one of {types}", "correct the name")
+        )
+    return names
+
+
 def _refs_option(refs: Path | None, folder: Path) -> str | None:
     """Give the store's folder; None where there is none at all."""
     try:
@@ -354,14 +386,16 @@ def _refs_option(refs: Path | None, folder: Path) -> str | None:
         return None
 
 
-def _check_references(plan: _Plan, refs: str | None, skipped: frozenset[str], require: str) -> None:
+def _check_references(
+    plan: _Plan, refs: str | None, skipped: frozenset[str], required: frozenset[str]
+) -> None:
     """Refuse at once what would lack a reference later on."""
     wanted = (
         {kind for step, kind in NEEDED.items() if step not in skipped}
         if plan.of_type("level2")
         else set()
     )
-    wanted |= {name.strip() for name in require.split(",") if name.strip()}
+    wanted |= required
     if not wanted:
         return
     if refs is None:
@@ -376,10 +410,8 @@ def _check_outputs(plan: _Plan, out: Path, *, overwrite: bool) -> None:
     """Refuse to begin where products exist, and inputs that would be written over."""
     if out.exists() and not out.is_dir():
         raise UsageError(complaint(str(out), "--out", "a file", "a folder", "name a folder"))
-    names = [_file_name(e.first.header, 1) for e in plan.exposures.values()]
-    names += [f"{a.products[0].name}.fits" for a in plan.associations]
     sources = {path.resolve() for e in plan.exposures.values() for path in e.files}
-    for name in names:
+    for name in _output_names(plan):
         if (out / name).resolve() in sources:
             raise ProductError(
                 complaint(
@@ -396,6 +428,17 @@ def _check_outputs(plan: _Plan, out: Path, *, overwrite: bool) -> None:
                     "use --overwrite or another --out",
                 )
             )
+
+
+def _output_names(plan: _Plan) -> list[str]:
+    """Name the files a plan makes, relative to the folder of the products."""
+    made = [association.products[0].name for association in plan.associations]
+    return [
+        *(_file_name(exposure.first.header, 1) for exposure in plan.exposures.values()),
+        *(f"{name}.fits" for name in made),
+        *(f"{mosaic.products[0].name}_cat.ecsv" for mosaic in plan.of_type("level3")),
+        *(f"associations/{name}.json" for name in made),
+    ]
 
 
 def _file_name(header: Mapping[str, Any], level: int) -> str:
