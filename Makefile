@@ -40,7 +40,7 @@ demo: $(VENV)/.ok build/c/.ok  ## simulate a night, reduce it, compare it with t
 
 test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
-	@IRIS_READOUT_COMMAND="$(abspath build/c/tools/iris-readout)" $(BIN)/python -m pytest -n 2
+	@PATH="$(abspath $(BIN)):$$PATH" IRIS_READOUT_COMMAND="$(abspath build/c/tools/iris-readout)" $(BIN)/python -m pytest -n 2
 
 test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address and undefined-behaviour sanitizers
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2

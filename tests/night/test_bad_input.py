@@ -310,3 +310,14 @@ def test_a_store_that_is_not_there_is_named(exposure, tmp_path, capsys):
     assert main(command) == 1
     assert "norefs" in the_complaint(capsys)
     assert not out.exists()
+
+
+def test_every_read_that_is_left_out_is_named(exposure, refs, tmp_path, capsys):
+    """Two files with one fault had one warning: the second was taken for a repetition."""
+    broken = reads(exposure)[1:3]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:10_000])
+    command = ["reduce", str(exposure), "--out", str(tmp_path / "out"), "--refs", str(refs)]
+    assert main([*command, "--skip-bad-reads"]) == 0
+    said = capsys.readouterr().err
+    assert all(path.name in said for path in broken)

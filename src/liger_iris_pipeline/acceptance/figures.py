@@ -21,7 +21,6 @@ __all__ = [
     "matched",
     "photometric_pulls",
     "sky_errors",
-    "spread",
     "table_text",
 ]
 
@@ -86,24 +85,6 @@ def table_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: Float64) -> float:
-    """Give the standard deviation without the 0.1 % outermost values on either side, made good for that.
-
-    Parameters
-    ----------
-    values : ndarray (n,)
-        Pulls.
-
-    Returns
-    -------
-    float
-        Sigma of the normal distribution with the same inner part: half the width between the 15.87 and 84.13
-        percentiles.
-    """
-    low, high = np.percentile(values, [15.865525, 84.134475])
-    return float(0.5 * (high - low))
-
-
 def matched(catalogue: Any, x: Float64, y: Float64) -> tuple[Any, Float64]:
     """Find the catalogue row nearest to each place.
 
@@ -129,6 +110,12 @@ def _identity(header: Any) -> tuple[str, int, str]:
     return str(header["OBS_ID"]), int(header["EXP_NO"]), str(header["DETECTOR"])
 
 
+def _read(path: Path) -> tuple[Any, Any, Any, Any]:
+    """Read PRIMARY header, SCI, ERR and DQ of a frame."""
+    with fits.open(path) as hdus:
+        return hdus[0].header, *(hdus[name].data for name in ("SCI", "ERR", "DQ"))
+
+
 def photometric_pulls(path: Path, night: Any, profile: Any = None) -> tuple[Float64, Any]:
     """Give (measured - true) / error of the isolated stars of a level 2 frame, S/N 20 to 200.
 
@@ -148,9 +135,8 @@ def photometric_pulls(path: Path, night: Any, profile: Any = None) -> tuple[Floa
     profile : PointSpread
         Profile that was used.
     """
-    with fits.open(path) as hdus:
-        which = _identity(hdus[0].header)
-        image, error, dq = (hdus[name].data for name in ("SCI", "ERR", "DQ"))
+    header, image, error, dq = _read(path)
+    which = _identity(header)
     ny, nx = image.shape
     detector = night.detectors[night.detectors["detector"] == which[2]][0]
     here = night.select(night.positions, *which)
@@ -183,7 +169,9 @@ def photometric_pulls(path: Path, night: Any, profile: Any = None) -> tuple[Floa
 
 
 def blank_pull(path: Path, night: Any) -> Float64:
-    """Give (measured - true) / error of the good pixels of a frame that no star lights, mean taken off.
+    """Give (measured - true) / error of the good pixels of a frame that no star lights.
+
+    The median is taken off: the level of the sky has a figure of its own, see :func:`sky_errors`.
 
     Parameters
     ----------
@@ -197,9 +185,7 @@ def blank_pull(path: Path, night: Any) -> Float64:
     ndarray (n,) float64
         Pulls.
     """
-    with fits.open(path) as hdus:
-        header = hdus[0].header
-        image, error, dq = (hdus[name].data for name in ("SCI", "ERR", "DQ"))
+    header, image, error, dq = _read(path)
     which = _identity(header)
     light, maps = night.rate(*which), night.maps(which[2])
     sky = float(night.detectors[night.detectors["detector"] == which[2]][0]["sky"])

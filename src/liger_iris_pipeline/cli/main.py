@@ -54,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _OnceFilter(logging.Filter):
-    """Let every message pass once: twenty frames with one lack say it once."""
+    """Let a step that is skipped for lack of a reference say so once, not once per frame.
+
+    Warnings about files pass always: each names its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,10 +65,8 @@ class _OnceFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the record is new."""
-        message = (
-            record.getMessage().partition(": ")[2] if record.levelno == logging.WARNING else None
-        )
-        if message is None:
+        message = record.getMessage().partition(": ")[2]
+        if " skipped: " not in message:
             return True
         new = message not in self.seen
         self.seen.add(message)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,12 @@ from liger_iris_pipeline import __version__, associations, models
 from liger_iris_pipeline.errors import ReadError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.naming import product_name
-from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
+from liger_iris_pipeline.models.reads import (
+    RawExposure,
+    group_exposures,
+    is_usable_nominal,
+    scan_reads,
+)
 from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window, utc
 
 __all__ = ["Level1Step"]
@@ -231,12 +235,7 @@ class Level1Step(IrisStep):
                 stages.done("gain", "gain", source="reference")
             return np.ascontiguousarray(planes[0], np.float32)
         value = exposure.header.get(keyword)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or value <= 0
-        ):
+        if not is_usable_nominal(exposure.header, keyword):
             got = "nothing" if value is None else value
             first = exposure.ramps[0][0].path
             raise ReadError(
@@ -269,11 +268,7 @@ class Level1Step(IrisStep):
             )
             return np.ascontiguousarray(planes[0], np.float32)
         nominal = exposure.header.get("SATURATE")
-        level = (
-            float(nominal)
-            if isinstance(nominal, int | float) and math.isfinite(nominal) and nominal > 0
-            else 65535.0
-        )
+        level = float(nominal) if is_usable_nominal(exposure.header, "SATURATE") else 65535.0
         self._say_skipped(
             exposure,
             stages,
