@@ -4,8 +4,6 @@
  *
  * The only public header.  The library takes buffers and gives planes: it does
  * no input or output, keeps no global state, never prints and never exits.
- * A ramp keeps a copy of its reads (2 bytes per pixel each) until it is reset
- * or destroyed.
  *
  *     iris_options options;
  *     iris_ramp *ramp;
@@ -22,11 +20,24 @@
  *
  * Ownership: maps in iris_options are views; they must outlive the ramp and are
  * never written.  Planes belong to the caller.  A read handed to
- * iris_ramp_push may be reused as soon as the call returns.
+ * iris_ramp_push may be reused as soon as the call returns; a borrowed one
+ * (iris_ramp_push_read) must stay as it is until the ramp is finished and
+ * reset, or destroyed.
+ *
+ * Memory: everything is allocated by iris_ramp_create, nothing afterwards.
+ * Pages that are not needed are not touched.  Least squares without a jump
+ * test and CDS keep sums, whatever the number of reads: no chi-square and no
+ * weights of reads then, unless options.keep_reads is set.  The other
+ * estimators keep the reads (2 bytes per pixel each) while they fit into
+ * options.memory_limit; then they fold them into at most IRIS_MAX_RESULTANTS
+ * resultants (means of neighbouring reads), whatever the number of reads.
  *
  * Threads: different ramps may be used by different threads at the same time;
- * one ramp must not.  iris_ramp_finish may start threads of its own
- * (options.nthreads); results do not depend on their number.
+ * one ramp must not.  A ramp has threads of its own (options.nthreads) from
+ * create to destroy.
+ *
+ * Bits: the result is the same to the last bit however many threads there are,
+ * whichever instruction set is used, whether reads are borrowed or copied.
  *
  * Errors: every call returns an iris_status.  iris_status_text gives a
  * sentence for it, iris_ramp_error the details of the last failure of a ramp.
@@ -44,7 +55,10 @@ extern "C" {
 /* The one place where the version of the whole distribution stands. */
 #define IRIS_READOUT_VERSION "0.1.0"
 /* Changes whenever a struct or a prototype below changes. */
-#define IRIS_READOUT_ABI 1
+#define IRIS_READOUT_ABI 2
+
+/* Resultants that reads are folded into when they do not fit into memory. */
+#define IRIS_MAX_RESULTANTS 24
 
 #if defined(__GNUC__)
 #define IRIS_API __attribute__((visibility("default")))
@@ -103,10 +117,34 @@ enum iris_dq {
 #define IRIS_DQ_MASK(bit) ((uint32_t)1 << (bit))
 
 typedef enum iris_mode {
-	IRIS_MODE_UTR = 0,  /* least-squares slope of all usable reads */
+	IRIS_MODE_UTR = 0,  /* slope of all usable reads, see iris_estimator */
 	IRIS_MODE_CDS = 1,  /* last minus first usable read */
 	IRIS_MODE_MCDS = 2  /* mean of the last minus mean of the first nfowler */
 } iris_mode;
+
+/* Of IRIS_MODE_UTR. */
+typedef enum iris_estimator {
+	/*
+	 * Generalised least squares with the covariance of the differences of
+	 * reads (Brandt 2024, PASP 136, 045004, doi:10.1088/1538-3873/ad38d9),
+	 * jumps by the change of chi-square when a difference, or two
+	 * neighbours, are left out (Brandt 2024, PASP 136, 045005).
+	 */
+	IRIS_ESTIMATOR_LIKELIHOOD = 0,
+	/*
+	 * Ordinary least squares of the reads, one slope and an offset after
+	 * each jump: the quick look.  Jumps by a two-point test.
+	 */
+	IRIS_ESTIMATOR_OLS = 1
+} iris_estimator;
+
+/* Instruction sets; the result does not depend on them. */
+typedef enum iris_isa {
+	IRIS_ISA_AUTO = 0, /* IRIS_ISA of the environment, else the best */
+	IRIS_ISA_BASELINE = 1,
+	IRIS_ISA_AVX2 = 2,
+	IRIS_ISA_AVX512 = 3
+} iris_isa;
 
 typedef enum iris_byte_order {
 	IRIS_NATIVE = 0,  /* uint16 in the order of this machine */
@@ -131,21 +169,76 @@ typedef struct iris_linearity {
 	const float *pedestal; /* (ny, nx) DN, or NULL: 0 */
 } iris_linearity;
 
+/*
+ * Frequency-weighted reference correction (SIRS: Rauscher et al. 2022, JATIS 8,
+ * 028002), as kernels in real space: row y of output o is corrected by
+ *
+ *     sum_j left[o][j] L[y + j - h] + right[o][j] R[y + j - h],
+ *     h = (nlag - 1) / 2,
+ *
+ * L and R being the means of the left and right reference columns of a row
+ * after the level of their output.  Beyond the ends rows are mirrored.
+ */
+typedef struct iris_refweights {
+	size_t nlag;        /* odd; 0: the side columns are only smoothed */
+	const float *left;  /* (noutputs, nlag) */
+	const float *right; /* (noutputs, nlag) */
+} iris_refweights;
+
+/* A rectangle of pixels, 0-based. */
+typedef struct iris_window {
+	size_t y, x, ny, nx;
+} iris_window;
+
 typedef struct iris_options {
 	size_t ny, nx;
 	iris_mode mode;
+	iris_estimator estimator;  /* UTR */
 	size_t nfowler;            /* MCDS: reads in each mean, >= 1 */
 	double jump_sigma;         /* two-sided jump threshold; 0 = off (UTR) */
+	int snowballs;             /* look for them too (with a jump test) */
 	size_t saturation_grow;    /* pixels around a saturated one to mask */
 	size_t ref_pixels;         /* width of the reference border, 0 = none */
 	size_t noutputs;           /* vertical output stripes; divides nx */
+	size_t side_rows;          /* smoothing of the side columns, odd; 0: off */
+	iris_refweights ref_weights;
 	unsigned nthreads;         /* 0: as many as there are processors */
+	iris_isa isa;
+	size_t memory_limit;       /* bytes of reads kept; 0: 1.75e9 */
+	int keep_reads;            /* also where sums would do, see Memory */
+	size_t max_events;         /* 0: four for each pixel */
 	iris_map gain;             /* e-/DN, > 0 */
 	iris_map read_noise;       /* e- rms of one read, > 0 */
 	iris_map saturation;       /* raw DN; a read at or above is saturated */
 	const uint32_t *bad_pixels; /* (ny, nx) DQ to OR in, or NULL */
 	iris_linearity linearity;
+	/*
+	 * All maps above are (map_ny, map_nx), and pixel (y, x) of a read lies
+	 * at (map_y + y, map_x + x) of them: reads of a window with the maps of
+	 * the full detector.  map_ny and map_nx 0: maps as large as the reads.
+	 */
+	size_t map_y, map_x, map_ny, map_nx;
+	/* Guide windows: their pixels, and guide_margin pixels around them, get
+	 * SUBARRAY and DO_NOT_USE. */
+	size_t nguide;
+	const iris_window *guide;
+	size_t guide_margin;
 } iris_options;
+
+/* One read. */
+typedef struct iris_read {
+	const void *counts;    /* (ny, nx) uint16 */
+	iris_byte_order order;
+	double seconds;        /* begun that long after the reset */
+	/*
+	 * Of the charge collected since the read before, 0 to 1 (0: this
+	 * interval does not count); the variance follows.  That of the first
+	 * read has no meaning.
+	 */
+	double weight;
+	int dropped;           /* counted, not looked at */
+	int borrowed;          /* not copied, see Ownership above */
+} iris_read;
 
 /*
  * Result planes, each (ny, nx) or NULL when not wanted (rate is required).
@@ -163,10 +256,12 @@ typedef struct iris_planes {
 
 typedef enum iris_event_kind {
 	IRIS_EVENT_JUMP = 0,
-	IRIS_EVENT_SATURATION = 1
+	IRIS_EVENT_SATURATION = 1,
+	/* y, x: the centre; amplitude: the flagged radius [pixels] */
+	IRIS_EVENT_SNOWBALL = 2
 } iris_event_kind;
 
-/* One decision about one pixel.  Sorted by y, x, read. */
+/* One decision about one pixel.  Sorted by y, x, read, kind. */
 typedef struct iris_event {
 	uint32_t read; /* 1-based: the first read that contains the event */
 	uint32_t y, x;
@@ -185,9 +280,9 @@ IRIS_API int iris_readout_abi(void);
 IRIS_API const char *iris_status_text(iris_status status);
 
 /*
- * Set defaults: UTR, nfowler 1, jump_sigma 4.5, grow 0, ref_pixels 4,
- * noutputs 64, nthreads 0, gain and read noise unset (must be given),
- * saturation 65535, no maps.
+ * Set defaults: UTR, likelihood, nfowler 1, jump_sigma 4.5, snowballs on,
+ * grow 0, ref_pixels 4, noutputs 64, side_rows 11, nthreads 0, gain and read
+ * noise unset (must be given), saturation 65535, no maps.
  */
 IRIS_API void iris_options_init(iris_options *options, size_t ny, size_t nx);
 
@@ -209,6 +304,10 @@ IRIS_API iris_status iris_ramp_create(iris_ramp **ramp,
 IRIS_API iris_status iris_ramp_push(iris_ramp *ramp, const uint16_t *read,
 				    iris_byte_order order, double seconds);
 
+/* The same with a weight, without a copy, or of a read that is left out. */
+IRIS_API iris_status iris_ramp_push_read(iris_ramp *ramp,
+					 const iris_read *read);
+
 /* Number of reads pushed so far. */
 IRIS_API size_t iris_ramp_nread(const iris_ramp *ramp);
 
@@ -223,6 +322,15 @@ IRIS_API iris_status iris_ramp_finish(iris_ramp *ramp,
 IRIS_API const iris_event *iris_ramp_events(const iris_ramp *ramp,
 					    size_t *count);
 
+/* Events of the last finish for which options.max_events left no room. */
+IRIS_API size_t iris_ramp_lost_events(const iris_ramp *ramp);
+
+/* Reads folded into the average resultant; 1: none were. */
+IRIS_API double iris_ramp_folding(const iris_ramp *ramp);
+
+/* Instruction set in use: "baseline", "avx2" or "avx512". */
+IRIS_API const char *iris_ramp_isa(const iris_ramp *ramp);
+
 /* Forget the reads, keep the options: ready for the next ramp. */
 IRIS_API iris_status iris_ramp_reset(iris_ramp *ramp);
 
@@ -231,20 +339,36 @@ IRIS_API const char *iris_ramp_error(const iris_ramp *ramp);
 
 IRIS_API void iris_ramp_destroy(iris_ramp *ramp);
 
+typedef enum iris_combination {
+	/*
+	 * Mean with weights 1 / (var_read + photon_factor * common rate), the
+	 * common rate being the mean of the ramps weighted by 1 / var_read, not
+	 * below 0: a ramp's own photon variance never weighs.
+	 */
+	IRIS_COMBINE_MEAN = 0,
+	/* Sum; where a ramp has no rate, the others stand in for it. */
+	IRIS_COMBINE_SUM = 1
+} iris_combination;
+
 /*
- * Combine the ramps of one exposure pixel by pixel.  Weights are
- * 1 / (var_read + photon_factor * common rate), the common rate being the mean
- * of the ramps weighted by 1 / var_read, not below 0: a ramp's own photon
- * variance never weighs.  var_photon is that of the combined rate.  A ramp with
- * DO_NOT_USE has weight 0; dq is the OR of the used ramps' bits, DO_NOT_USE
- * (and the OR of all) only if none was used: there the planes are NaN, or 0 on
- * reference pixels.
+ * Combine the ramps of one exposure pixel by pixel.  var_photon is that of the
+ * combined rate.  A ramp with DO_NOT_USE has weight 0; dq is the OR of the used
+ * ramps' bits, DO_NOT_USE (and the OR of all) only if none was used: there the
+ * planes are NaN, or 0 on reference pixels.
+ *
+ * With reject_sigma > 0 a ramp that lies that many sigmas from the combination
+ * of the others is not used, the worst first, as long as two remain; the pixel
+ * gets OUTLIER.  Of two ramps neither is left out: a pixel where they differ
+ * that much gets UNRELIABLE_SLOPE.
+ *
  * All planes but chi2 and nused must be present in every ramp; chi2 is the
  * mean over used ramps weighted by degrees of freedom (nused - 2), nused the
  * sum (saturating at 65535).
  */
 IRIS_API iris_status iris_combine_ramps(const iris_planes *ramps,
 					size_t nramps, size_t npixels,
+					iris_combination combination,
+					double reject_sigma,
 					const iris_planes *out);
 
 /*

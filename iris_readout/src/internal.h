@@ -1,91 +1,279 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the stages of the library share; nothing here is public. */
+/*
+ * What the parts of the library share; nothing here is public.
+ *
+ * A frame is worked on in strips of rows (one thread each), a strip in blocks
+ * of IRIS_LANES pixels of one row, a block in structure-of-arrays form: one
+ * array per quantity, one entry per pixel.  A pixel never sees its neighbours
+ * in a block, so results depend neither on threads nor on blocks.
+ *
+ *     counts --calibrate--> charge --+--accumulate--> sums --------+--> planes
+ *     (reads, raw)         (kept)    +--likelihood--> rate, flags --+
+ *                                    +--fold--> resultants --^
+ */
 #ifndef IRIS_READOUT_INTERNAL_H
 #define IRIS_READOUT_INTERNAL_H
 
 #include "iris_readout.h"
+#include "refpix.h"
+#include "snowball.h"
 
 #include <stdbool.h>
 
-/* nused is uint16, and an index of IRIS_NEVER says "in no read". */
+/* Read numbers are uint16 in planes; this one says "in no read". */
 #define IRIS_NEVER UINT16_MAX
 #define IRIS_MAX_READS ((size_t)UINT16_MAX)
 
 enum {
-	IRIS_BLOCK = 64,    /* pixels of one row worked on together */
-	IRIS_STRIP = 16,    /* rows one thread takes at a time */
-	IRIS_MESSAGE = 256  /* bytes of an error detail */
+	IRIS_LANES = 64,     /* pixels of a block */
+	IRIS_STRIP = 16,     /* rows one thread takes at a time */
+	IRIS_BATCH = 8,      /* reads folded or summed up together */
+	IRIS_MAX_KEPT = 512, /* reads kept at most */
+	IRIS_MAX_COEF = 16,  /* coefficients of a linearity polynomial */
+	IRIS_MESSAGE = 256   /* bytes of an error detail */
 };
 
-/* Reference level of one read, one stripe, one column parity. */
-typedef struct iris_level {
-	double mean;     /* DN */
-	double variance; /* of the mean, DN^2 */
-} iris_level;
+/* A read as it was pushed. */
+typedef struct iris_stored {
+	const unsigned char *counts;
+	iris_byte_order order;
+	double seconds;
+	double weight;
+} iris_stored;
 
-struct iris_ramp {
-	iris_options options;
-	size_t npixel;
-	size_t nread;
-	size_t capacity;      /* entries of the four arrays below */
-	uint16_t **reads;     /* (nread) blocks of npixel counts, native order */
-	double *times;        /* (nread) s */
-	iris_level *levels;   /* (nread, nlevel) */
-	size_t nlevel;        /* 2 * noutputs, or 0 without reference pixels */
-	double border_noise;  /* DN, stands in where a map has none */
-	uint16_t *border;     /* scratch: values of the reference rows */
-	double *border_var;   /* scratch: their variances, DN^2 */
-	uint16_t *saturated;  /* (npixel) first saturated read, if grow > 0 */
-	iris_event *events;
-	size_t nevent;
-	bool finished;
-	char error[IRIS_MESSAGE];
-};
+/*
+ * Samples of a ramp: its reads, or resultants of neighbouring reads.  The
+ * covariance of differences i and i + 1 of neighbouring samples is
+ * tridiagonal, for a rate a and a variance s2 of one read
+ *
+ *     C[i][i] = a photon[i] + s2 read[i]
+ *     C[i - 1][i] = a photon_off[i] + s2 read_off[i]
+ *
+ * (Brandt 2024, PASP 136, 045004, section 2; Casertano 2022 for the times).
+ */
+typedef struct iris_pattern {
+	size_t nsample;
+	double *time;      /* (nsample) mean time, s */
+	double *tau;       /* (nsample) variance-weighted time, s */
+	double *count;     /* (nsample) reads in the sample */
+	uint16_t *first;   /* (nsample) number of its first read */
+	double *weight;    /* (nsample) of the interval before it */
+	bool weighted;     /* some weight is not 1 */
+	bool folded;       /* some count is not 1 */
+	/* Differences, as float for the kernels; [0] of the off ones is 0. */
+	float *step;       /* (nsample - 1) s */
+	float *inverse;    /* (nsample - 1) 1 / s */
+	float *photon, *photon_off;
+	float *read, *read_off;
+	float *inflate;    /* (nsample - 1) 1 / weight of the interval */
+	size_t capacity;
+} iris_pattern;
 
-/* Up to IRIS_BLOCK neighbouring pixels of one row on their way to rates. */
+/* A linear estimator for ramps whose first n samples are usable. */
+typedef struct iris_slope {
+	double offset;      /* rate = (T - offset S) scale */
+	double scale;
+	double read_factor;   /* variance = s2 read_factor + rate photon_factor */
+	double photon_factor; /* 1/s */
+	uint16_t nused;       /* reads */
+} iris_slope;
+
+/* Variance of the residual of difference i in the two-point test. */
+typedef struct iris_two_point {
+	float *photon, *read; /* (nsample - 1) */
+} iris_two_point;
+
 typedef struct iris_block {
 	size_t y, x, count;
-	uint32_t dq[IRIS_BLOCK];
-	uint16_t nusable[IRIS_BLOCK];   /* reads before the first unusable one */
-	uint16_t saturated[IRIS_BLOCK]; /* first saturated read or IRIS_NEVER */
-	double *counts;                 /* (IRIS_BLOCK, nread) DN, corrected */
+	/* References. */
+	_Alignas(64) float gain[IRIS_LANES];     /* e-/DN */
+	_Alignas(64) float variance[IRIS_LANES]; /* of one read, e-^2 */
+	_Alignas(64) float level[IRIS_LANES];    /* saturation, DN */
+	_Alignas(64) float pedestal[IRIS_LANES]; /* DN */
+	_Alignas(64) float limit[IRIS_LANES];    /* DN */
+	_Alignas(64) float coeff[IRIS_MAX_COEF][IRIS_LANES];
+	/* State. */
+	_Alignas(64) uint32_t dq[IRIS_LANES];
+	_Alignas(64) int32_t nusable[IRIS_LANES];   /* samples before the cut */
+	_Alignas(64) int32_t saturated[IRIS_LANES]; /* first read or NEVER */
+	_Alignas(64) int32_t near_by[IRIS_LANES];   /* of the neighbours */
+	_Alignas(64) double sum[IRIS_LANES];        /* of the charge, e- */
+	_Alignas(64) double moment[IRIS_LANES];     /* of time x charge, s e- */
+	/* Results. */
+	_Alignas(64) float rate[IRIS_LANES];
+	_Alignas(64) float var_read[IRIS_LANES];
+	_Alignas(64) float var_photon[IRIS_LANES];
+	_Alignas(64) float photon_factor[IRIS_LANES];
+	_Alignas(64) float chi2[IRIS_LANES];
+	_Alignas(64) int32_t suspect[IRIS_LANES]; /* may have a jump */
+	_Alignas(64) uint16_t nused[IRIS_LANES];
 } iris_block;
 
-/* One pixel: usable reads 0 .. nread - 1. */
+/* What the kernels need to know of the ramp. */
+typedef struct iris_calibration {
+	size_t nx, ny;
+	const iris_stored *reads;
+	const float *column; /* (read, nx) reference levels, or NULL */
+	const float *row;    /* (read, nrow) side corrections, or NULL */
+	size_t nrow, width;  /* row is per output of that width if nrow > ny */
+	size_t ncoef;
+} iris_calibration;
+
+/* Entry of read k among the stored ones; entry 0 is the first read. */
+static inline size_t iris_entry(size_t k)
+{
+	return 1 + k % IRIS_MAX_KEPT;
+}
+
+/* The vector code, once per instruction set: kernels.c. */
+typedef struct iris_kernels {
+	const char *name;
+	/* Set block->saturated from reads [first, first + count). */
+	void (*scan)(const iris_calibration *calibration, iris_block *block,
+		     size_t first, size_t count);
+	/* Reads [first, first + count) of a block to charge (count, LANES). */
+	void (*calibrate)(const iris_calibration *calibration,
+			  iris_block *block, size_t first, size_t count,
+			  float *charge);
+	/* Add samples [first, first + count) to sum and moment. */
+	void (*accumulate)(iris_block *block, const iris_pattern *pattern,
+			   size_t first, size_t count, const float *charge);
+	/* Flag lanes whose differences disagree: the two-point test. */
+	void (*two_point)(iris_block *block, const iris_pattern *pattern,
+			  const iris_two_point *table, float threshold,
+			  const float *charge);
+	/* Rate, variances, chi-square, suspects; scratch (3 nsample, LANES). */
+	void (*likelihood)(iris_block *block, const iris_pattern *pattern,
+			   float one, float two, const float *charge,
+			   float *scratch);
+	/* Chi-square about the rate of the block. */
+	void (*chi_square)(iris_block *block, const iris_pattern *pattern,
+			   const float *charge);
+} iris_kernels;
+
+extern const iris_kernels iris_kernels_baseline;
+#ifdef IRIS_HAVE_X86
+extern const iris_kernels iris_kernels_avx2, iris_kernels_avx512;
+#endif
+
+/* One pixel, in double precision, for what is rare. */
 typedef struct iris_pixel {
-	size_t nread;
-	const double *time;    /* (nread) s */
-	double *charge;        /* (nread) e-, relative to the first read */
-	double *noise;         /* (nread) variance of each read, e-^2 */
-	unsigned char *broken; /* (nread) read k is not joined to read k - 1 */
+	size_t nsample;        /* usable */
+	const double *time;    /* (nsample) s */
+	double *charge;        /* (nsample) e- */
+	double variance;       /* of one read, e-^2 */
+	unsigned char *broken; /* sample k is not joined to k - 1; [0] is 1 */
 } iris_pixel;
 
 typedef struct iris_jump {
-	size_t read; /* index of the first read that contains the hit */
+	size_t sample; /* index of the first sample after the hit */
 	double amplitude, sigma;
 } iris_jump;
 
-/* Linear estimator of the rate: sum of weight[k] * charge[k]. */
-typedef struct iris_estimator {
-	double *weight;       /* (nread) 1/s */
-	double photon_factor; /* 1/s */
-	size_t nused;         /* reads that weigh; 0: there is no rate */
-} iris_estimator;
+/* What one pixel ends as. */
+typedef struct iris_result {
+	double rate, var_read, var_photon, photon_factor, chi2;
+	size_t nused; /* reads; 0: no rate */
+} iris_result;
 
-typedef struct iris_event_list {
-	iris_event *item;
-	size_t count, capacity;
-} iris_event_list;
-
-/* Buffers of one thread. */
+/* Buffers of one thread, for up to `capacity` samples. */
 typedef struct iris_workspace {
 	iris_block block;
+	float *charge;  /* (capacity, LANES) */
+	float *scratch; /* (3 capacity, LANES) */
 	iris_pixel pixel;
-	iris_jump *jumps;         /* (nread) */
-	iris_estimator full;      /* all reads usable, no jump */
-	iris_estimator other;     /* anything else */
-	iris_event_list *events;  /* of the strip at hand */
+	double *sweep;  /* (6 capacity) scratch of the double-precision fit */
+	iris_jump *jumps; /* (capacity) */
 } iris_workspace;
+
+/* Events in one region per strip, closed up at the end. */
+typedef struct iris_event_store {
+	iris_event *item;  /* (capacity) */
+	size_t *count;     /* (nstrip) */
+	size_t *lost;      /* (nstrip) */
+	size_t nstrip, per_strip, most;
+	size_t total, total_lost;
+	bool packed;
+} iris_event_store;
+
+typedef struct iris_fold iris_fold; /* fold.c */
+typedef struct iris_pool iris_pool; /* pool.c */
+
+typedef enum iris_engine {
+	IRIS_ENGINE_SUM,  /* sums of the charge */
+	IRIS_ENGINE_KEEP, /* reads kept */
+	IRIS_ENGINE_FOLD  /* reads folded into resultants */
+} iris_engine;
+
+struct iris_ramp {
+	iris_options options;
+	const iris_kernels *kernels;
+	size_t npixel, nstrip;
+	iris_engine engine;
+	size_t capacity;      /* reads that can be kept */
+	size_t nread;         /* reads that count */
+	size_t npushed;       /* with those that were dropped */
+	size_t nsummed;       /* reads already in sums or resultants */
+	double last_seconds;  /* of the last read pushed */
+	bool weighted;        /* some interval has a weight that is not 1 */
+	iris_stored *reads;   /* (MAX_KEPT + 1), see iris_entry */
+	double *seconds;      /* (MAX_READS) of every read */
+	uint16_t *number;     /* (MAX_READS) of every read, 1-based */
+	unsigned char *arena; /* (slots, npixel) uint16 copies of reads */
+	size_t nslot;
+	iris_refpix *refpix;
+	float *column, *row;  /* (MAX_KEPT + 1, nx), (.., nrow) corrections */
+	iris_calibration calibration;
+	iris_pattern pattern;
+	iris_slope *slopes;   /* (nsample + 1) */
+	iris_two_point two_point;
+	double *sum, *moment; /* (npixel) IRIS_ENGINE_SUM */
+	uint16_t *nusable;    /* (npixel) SUM, FOLD */
+	uint16_t *saturated;  /* (npixel) first saturated read */
+	unsigned char *cause; /* (npixel) SUM, FOLD: why reads were cut */
+	iris_fold *fold;
+	iris_pool *pool;
+	iris_workspace *workspaces;
+	size_t nworkspace;
+	iris_event_store events;
+	iris_snowball_finder *snowballs;
+	bool finished;
+	bool copied;          /* a read not yet in sums lies in the arena */
+	bool releasing;       /* pages of reads are given back once folded */
+	char error[IRIS_MESSAGE];
+};
+
+/*
+ * The photon variance that a likelihood fit reports.  At the estimated rate x
+ * itself it would be too large for no light, since negative rates count as 0,
+ * and make pulls too wide for little light: the expectation of the squared pull
+ * of a Poisson count N with sigma^2 = V(x) is 1 + 2 / N, because sigma is small
+ * just when the estimate is low (expand (x - N)^2 / V(x) to second order).
+ *
+ * With f the photon factor, x + f (3 - f x / V) would take all of the second
+ * off; x + f (2 - f x / V) shares the error between the pull and the mean
+ * variance, each then right to 1 % from 100 electrons on.  u^4 / (u^4 + 4),
+ * u = x / sigma, takes off the first: the mean variance is within 15 % of the
+ * truth for any rate, reads and noise of 3 e- or more, against 46 % without
+ * (docs/decisions/0006).
+ */
+static inline float iris_photon_variance(float rate, float var_read,
+					 float factor)
+{
+	const float x = rate > 0.0f ? rate : 0.0f;
+	const float v = var_read + factor * x;
+	const float u2 = x * x / v;
+	const float u4 = u2 * u2;
+	const float part = u2 < 1e6f ? u4 / (u4 + 4.0f) : 1.0f;
+
+	return factor * (part * (x + factor * (2.0f - factor * x / v)));
+}
+
+/* A gain, a noise or a level is good when it is finite and positive. */
+static inline bool iris_is_good(float value)
+{
+	return value > 0.0f && value <= 3.402823466e38f;
+}
 
 /* status.c */
 iris_status iris_fail(char *message, size_t size, iris_status status,
@@ -95,44 +283,112 @@ iris_status iris_fail(char *message, size_t size, iris_status status,
 #endif
 	;
 
-/* ramp.c */
-bool iris_is_reference(const iris_options *options, size_t y, size_t x);
-iris_status iris_process_strip(const iris_ramp *ramp, size_t strip,
-			       const iris_planes *planes,
-			       iris_workspace *workspace);
-
 /* options.c */
-float iris_map_at(const iris_map *map, size_t pixel);
-bool iris_is_good(float value);
 iris_status iris_options_check(const iris_options *options, char *message,
 			       size_t size);
+size_t iris_map_index(const iris_options *options, size_t y, size_t x);
+size_t iris_map_size(const iris_options *options);
+bool iris_is_reference(const iris_options *options, size_t y, size_t x);
 
-/* refpix.c */
-bool iris_refpix_usable(uint32_t dq);
-double iris_refpix_border_noise(const iris_options *options);
-void iris_refpix_measure(iris_ramp *ramp, const uint16_t *read,
-			 iris_level *levels);
-void iris_refpix_subtract(const iris_ramp *ramp, iris_block *block);
-size_t iris_refpix_index(const iris_options *options, size_t x);
+/* memory.c: zeroed memory whose pages cost nothing until they are touched. */
+void *iris_reserve(size_t count, size_t size);
+void iris_unreserve(void *memory, size_t count, size_t size);
+/* Give the pages that lie wholly inside back to the system. */
+void iris_discard(void *memory, size_t bytes);
 
-/* saturation.c */
-void iris_saturation_scan(const iris_ramp *ramp, size_t first, size_t count,
-			  uint16_t *saturated);
-void iris_saturation_cut(const iris_ramp *ramp, iris_block *block);
+/* dispatch.c */
+iris_status iris_kernels_choose(const iris_kernels **kernels, iris_isa isa,
+				char *message, size_t size);
 
-/* linearity.c */
-void iris_linearity_apply(const iris_ramp *ramp, iris_block *block);
+/* pattern.c */
+iris_status iris_pattern_create(iris_pattern *pattern, size_t capacity);
+void iris_pattern_destroy(iris_pattern *pattern);
+void iris_pattern_complete(iris_pattern *pattern);
+void iris_slopes_set(iris_slope *slopes, const iris_pattern *pattern,
+		     const iris_options *options);
+void iris_slopes_set_running(iris_slope *slopes, const iris_pattern *pattern,
+			     iris_mode mode);
+void iris_two_point_set(iris_two_point *table, const iris_pattern *pattern);
 
-/* jump.c */
-size_t iris_jump_find(const iris_pixel *pixel, double threshold,
-		      iris_jump *jumps);
+/* two_point.c */
+size_t iris_two_point_find(const iris_pixel *pixel, double threshold,
+			   iris_jump *jumps);
 
-/* fit.c */
-void iris_estimator_set(iris_estimator *estimator, const iris_options *options,
-			const iris_pixel *pixel);
-double iris_chi_square(const iris_pixel *pixel, double rate);
+/* slope.c */
+iris_result iris_slope_fit(const iris_pattern *pattern,
+			   const iris_pixel *pixel, double *scratch);
 
-/* strips.c */
-iris_status iris_strips_run(iris_ramp *ramp, const iris_planes *planes);
+/* exact.c */
+iris_result iris_likelihood_fit(const iris_pattern *pattern, iris_pixel *pixel,
+				double jump_sigma, double *scratch,
+				iris_jump *jumps, size_t *njump);
+double iris_two_omit_threshold(double sigma);
+double iris_chi_square(const iris_pattern *pattern, const iris_pixel *pixel,
+		       double rate, double *scratch);
+
+/* events.c */
+iris_status iris_events_create(iris_event_store *store, size_t nstrip,
+			       size_t per_strip, size_t most);
+void iris_events_destroy(iris_event_store *store);
+void iris_events_clear(iris_event_store *store);
+void iris_events_add(iris_event_store *store, size_t strip,
+		     const iris_event *event);
+void iris_events_pack(iris_event_store *store);
+void iris_events_insert(iris_event_store *store, const iris_event *event);
+
+/* block.c */
+void iris_block_place(const iris_ramp *ramp, iris_block *block, size_t y,
+		      size_t x);
+void iris_block_load(const iris_ramp *ramp, iris_block *block);
+void iris_block_slope(iris_block *block, const iris_slope *slopes);
+void iris_block_put(iris_block *block, size_t lane, const iris_result *r);
+void iris_block_store(const iris_ramp *ramp, iris_block *block,
+		      const iris_planes *planes);
+
+/* One strip of rows at a time, by any thread. */
+typedef struct iris_job {
+	iris_ramp *ramp;
+	const iris_planes *planes;
+	size_t first, count; /* reads */
+	const iris_snowball *snowballs;
+	size_t nsnowball;
+	bool quiet; /* the events are known already */
+} iris_job;
+
+typedef void iris_task(const iris_job *job, size_t strip,
+		       iris_workspace *work);
+
+/* strip.c */
+void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
+		     size_t *y1);
+void iris_block_neighbours(const iris_ramp *ramp, iris_block *block);
+void iris_block_calibrate(const iris_ramp *ramp, iris_block *block,
+			  size_t first, size_t count, float *charge);
+void iris_block_resume(const iris_ramp *ramp, iris_block *block);
+void iris_block_suspend(const iris_ramp *ramp, const iris_block *block);
+void iris_event_jump(iris_ramp *ramp, size_t strip, const iris_block *block,
+		     size_t lane, uint16_t read, double amplitude,
+		     double sigma);
+iris_task iris_strip_scan;   /* first saturated reads, for growing them */
+iris_task iris_strip_sum;    /* reads into sums */
+iris_task iris_strip_fold;   /* reads into resultants: fold.c */
+iris_task iris_strip_finish; /* to planes */
+
+/* fold.c */
+iris_status iris_fold_create(iris_fold **fold, size_t npixel);
+void iris_fold_destroy(iris_fold *fold);
+void iris_fold_reset(iris_fold *fold);
+void iris_fold_plan(iris_ramp *ramp, size_t first, size_t count);
+void iris_fold_pattern(iris_ramp *ramp);
+void iris_fold_load(const iris_ramp *ramp, iris_block *block, float *charge,
+		    uint32_t *broken);
+double iris_fold_mean(const iris_fold *fold);
+
+/* pool.c */
+iris_status iris_pool_create(iris_pool **pool, size_t nthread);
+void iris_pool_destroy(iris_pool *pool);
+void iris_pool_run(iris_pool *pool, iris_task *task, const iris_job *job,
+		   size_t nstrip, iris_workspace *workspaces);
+size_t iris_thread_count(const iris_options *options, size_t nstrip);
 
 #endif

@@ -14,21 +14,40 @@ void iris_options_init(iris_options *options, size_t ny, size_t nx)
 	options->nx = nx;
 	options->mode = IRIS_MODE_UTR;
 	options->nfowler = 1;
+	options->estimator = IRIS_ESTIMATOR_LIKELIHOOD;
 	options->jump_sigma = 4.5;
+	options->snowballs = 1;
 	options->ref_pixels = 4;
 	options->noutputs = 64;
+	options->side_rows = 11;
 	options->saturation.value = 65535.0f;
 }
 
-float iris_map_at(const iris_map *map, size_t pixel)
+bool iris_is_reference(const iris_options *options, size_t y, size_t x)
 {
-	return map->map != NULL ? map->map[pixel] : map->value;
+	const size_t border = options->ref_pixels;
+
+	return y < border || y >= options->ny - border || x < border
+		|| x >= options->nx - border;
 }
 
-/* A gain, a noise or a level is good when it is finite and positive. */
-bool iris_is_good(float value)
+static bool has_window(const iris_options *o)
 {
-	return isfinite(value) && value > 0.0f;
+	return o->map_ny > 0 || o->map_nx > 0;
+}
+
+/* Where pixel (y, x) of a read lies in the maps. */
+size_t iris_map_index(const iris_options *o, size_t y, size_t x)
+{
+	if (!has_window(o))
+		return y * o->nx + x;
+	return (o->map_y + y) * o->map_nx + o->map_x + x;
+}
+
+/* Pixels of one plane of the maps. */
+size_t iris_map_size(const iris_options *o)
+{
+	return has_window(o) ? o->map_ny * o->map_nx : o->ny * o->nx;
 }
 
 static iris_status check_shape(const iris_options *o, char *message,
@@ -43,6 +62,14 @@ static iris_status check_shape(const iris_options *o, char *message,
 		return iris_fail(message, size, IRIS_ERROR_SHAPE,
 				 "shape: got (%zu, %zu), which is more than "
 				 "this machine can address", o->ny, o->nx);
+	if (has_window(o)
+	    && (o->map_ny < o->ny || o->map_y > o->map_ny - o->ny
+		|| o->map_nx < o->nx || o->map_x > o->map_nx - o->nx))
+		return iris_fail(message, size, IRIS_ERROR_SHAPE,
+				 "window: got (%zu, %zu) pixels from (%zu, "
+				 "%zu) on, expected a window inside maps of "
+				 "(%zu, %zu)", o->ny, o->nx, o->map_y,
+				 o->map_x, o->map_ny, o->map_nx);
 	if (o->ref_pixels == 0)
 		return IRIS_OK;
 	if (o->ref_pixels > (o->ny - 1) / 2 || o->ref_pixels > (o->nx - 1) / 2)
@@ -66,6 +93,11 @@ static iris_status check_numbers(const iris_options *o, char *message,
 		return iris_fail(message, size, IRIS_ERROR_OPTION,
 				 "mode: got %d, expected 0, 1 or 2",
 				 (int)o->mode);
+	if (o->estimator != IRIS_ESTIMATOR_LIKELIHOOD
+	    && o->estimator != IRIS_ESTIMATOR_OLS)
+		return iris_fail(message, size, IRIS_ERROR_OPTION,
+				 "estimator: got %d, expected 0 or 1",
+				 (int)o->estimator);
 	if (o->nfowler == 0)
 		return iris_fail(message, size, IRIS_ERROR_OPTION,
 				 "nfowler: got 0, expected at least 1");
@@ -73,6 +105,40 @@ static iris_status check_numbers(const iris_options *o, char *message,
 		return iris_fail(message, size, IRIS_ERROR_OPTION,
 				 "jump_sigma: got %g, expected a number above "
 				 "0, or 0 for no test", o->jump_sigma);
+	if (o->side_rows > 0 && o->side_rows % 2 == 0)
+		return iris_fail(message, size, IRIS_ERROR_OPTION,
+				 "side_rows: got %zu, expected an odd number, "
+				 "or 0 for no correction by the side columns",
+				 o->side_rows);
+	if (o->ref_weights.nlag > 0 && o->ref_weights.nlag % 2 == 0)
+		return iris_fail(message, size, IRIS_ERROR_OPTION,
+				 "ref_weights: got %zu lags, expected an odd "
+				 "number", o->ref_weights.nlag);
+	return IRIS_OK;
+}
+
+static iris_status check_views(const iris_options *o, char *message,
+			       size_t size)
+{
+	if (o->linearity.ncoef > 0 && o->linearity.coeffs == NULL)
+		return iris_fail(message, size, IRIS_ERROR_NULL,
+				 "linearity: got no coefficients, expected "
+				 "(%zu, ny, nx)", o->linearity.ncoef);
+	if (o->linearity.ncoef > IRIS_MAX_COEF)
+		return iris_fail(message, size, IRIS_ERROR_OPTION,
+				 "linearity: got %zu coefficients, expected "
+				 "at most %d", o->linearity.ncoef,
+				 (int)IRIS_MAX_COEF);
+	if (o->ref_weights.nlag > 0 && (o->ref_weights.left == NULL
+					|| o->ref_weights.right == NULL))
+		return iris_fail(message, size, IRIS_ERROR_NULL,
+				 "ref_weights: got NULL, expected left and "
+				 "right of (%zu, %zu)", o->noutputs,
+				 o->ref_weights.nlag);
+	if (o->nguide > 0 && o->guide == NULL)
+		return iris_fail(message, size, IRIS_ERROR_NULL,
+				 "guide: got NULL, expected %zu windows",
+				 o->nguide);
 	return IRIS_OK;
 }
 
@@ -91,7 +157,7 @@ static iris_status check_map(const iris_options *o, const iris_map *map,
 	}
 	for (y = o->ref_pixels; y < o->ny - o->ref_pixels; y++)
 		for (x = o->ref_pixels; x < o->nx - o->ref_pixels; x++)
-			if (iris_is_good(map->map[y * o->nx + x]))
+			if (iris_is_good(map->map[iris_map_index(o, y, x)]))
 				return IRIS_OK;
 	return iris_fail(message, size, IRIS_ERROR_REFERENCE,
 			 "%s: got a map without one finite value above 0, "
@@ -110,7 +176,8 @@ static iris_status check_border(const iris_options *o, char *message,
 		if (y >= o->ref_pixels && y < o->ny - o->ref_pixels)
 			continue;
 		for (x = 0; x < o->nx; x++)
-			if (iris_refpix_usable(o->bad_pixels[y * o->nx + x]))
+			if (iris_refpix_usable(
+				    o->bad_pixels[iris_map_index(o, y, x)]))
 				return IRIS_OK;
 	}
 	return iris_fail(message, size, IRIS_ERROR_REFERENCE,
@@ -133,11 +200,8 @@ iris_status iris_options_check(const iris_options *o, char *message,
 	if (status == IRIS_OK && o->saturation.map == NULL)
 		status = check_map(o, &o->saturation, "saturation", message,
 				   size);
-	if (status == IRIS_OK && o->linearity.ncoef > 0
-	    && o->linearity.coeffs == NULL)
-		status = iris_fail(message, size, IRIS_ERROR_NULL,
-				   "linearity: got no coefficients, expected "
-				   "(%zu, ny, nx)", o->linearity.ncoef);
+	if (status == IRIS_OK)
+		status = check_views(o, message, size);
 	if (status == IRIS_OK)
 		status = check_border(o, message, size);
 	return status;

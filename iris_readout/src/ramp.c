@@ -3,45 +3,201 @@
 #include "internal.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool iris_is_reference(const iris_options *options, size_t y, size_t x)
-{
-	const size_t border = options->ref_pixels;
+/* Default of memory_limit: with planes of its own a 4096 x 4096 ramp of any
+ * number of reads then stays below 2.5e9 bytes. */
+static const size_t default_limit = (size_t)1750000000;
 
-	return y < border || y >= options->ny - border || x < border
-		|| x >= options->nx - border;
+enum { MAX_SNOWBALLS = 4096, EVENTS_PER_PIXEL = 4 };
+
+/* --- create -------------------------------------------------------------- */
+
+static bool is_streaming(const iris_options *o)
+{
+	if (o->keep_reads)
+		return false;
+	return o->mode == IRIS_MODE_CDS
+		|| (o->mode == IRIS_MODE_UTR
+		    && o->estimator == IRIS_ESTIMATOR_OLS
+		    && !(o->jump_sigma > 0.0));
 }
 
-static iris_status allocate(iris_ramp *ramp)
+static bool has_jump_test(const iris_options *o)
+{
+	return o->mode == IRIS_MODE_UTR && o->jump_sigma > 0.0;
+}
+
+/* Reads kept before they are folded: whole batches. */
+static size_t count_kept(const iris_options *o, size_t npixel)
+{
+	const size_t limit = o->memory_limit > 0 ? o->memory_limit
+		: default_limit;
+	size_t kept = limit / (2 * npixel) / IRIS_BATCH * IRIS_BATCH;
+
+	kept = kept < IRIS_BATCH ? IRIS_BATCH : kept;
+	return kept < IRIS_MAX_KEPT ? kept : IRIS_MAX_KEPT;
+}
+
+static bool make_workspace(iris_workspace *work, size_t capacity)
+{
+	work->charge = iris_reserve(capacity * IRIS_LANES, sizeof(float));
+	work->scratch = iris_reserve(3 * capacity * IRIS_LANES, sizeof(float));
+	work->sweep = iris_reserve(4 * capacity, sizeof(double));
+	work->jumps = iris_reserve(capacity, sizeof(*work->jumps));
+	work->pixel.charge = iris_reserve(capacity, sizeof(double));
+	work->pixel.broken = iris_reserve(capacity + 1, 1);
+	return work->charge != NULL && work->scratch != NULL
+		&& work->sweep != NULL && work->jumps != NULL
+		&& work->pixel.charge != NULL && work->pixel.broken != NULL;
+}
+
+static void free_workspace(iris_workspace *work, size_t capacity)
+{
+	iris_unreserve(work->charge, capacity * IRIS_LANES, sizeof(float));
+	iris_unreserve(work->scratch, 3 * capacity * IRIS_LANES,
+		       sizeof(float));
+	iris_unreserve(work->sweep, 4 * capacity, sizeof(double));
+	iris_unreserve(work->jumps, capacity, sizeof(*work->jumps));
+	iris_unreserve(work->pixel.charge, capacity, sizeof(double));
+	iris_unreserve(work->pixel.broken, capacity + 1, 1);
+}
+
+/* Samples that a workspace must hold: kept reads, or resultants. */
+static size_t workspace_capacity(const iris_ramp *ramp)
+{
+	return ramp->capacity > IRIS_MAX_RESULTANTS + 1 ? ramp->capacity
+		: IRIS_MAX_RESULTANTS + 1;
+}
+
+static size_t pattern_capacity(const iris_ramp *ramp)
+{
+	return is_streaming(&ramp->options) ? IRIS_MAX_READS
+		: workspace_capacity(ramp);
+}
+
+static bool allocate_workers(iris_ramp *ramp)
+{
+	const size_t threads = iris_thread_count(&ramp->options, ramp->nstrip);
+	size_t i;
+
+	ramp->workspaces = iris_reserve(threads, sizeof(*ramp->workspaces));
+	if (ramp->workspaces == NULL)
+		return false;
+	ramp->nworkspace = threads;
+	for (i = 0; i < threads; i++)
+		if (!make_workspace(&ramp->workspaces[i],
+				    workspace_capacity(ramp)))
+			return false;
+	return iris_pool_create(&ramp->pool, threads) == IRIS_OK;
+}
+
+static bool allocate_planes(iris_ramp *ramp)
+{
+	const size_t n = ramp->npixel;
+
+	ramp->nusable = iris_reserve(n, sizeof(*ramp->nusable));
+	ramp->saturated = iris_reserve(n, sizeof(*ramp->saturated));
+	ramp->cause = iris_reserve(n, 1);
+	if (is_streaming(&ramp->options)) {
+		ramp->sum = iris_reserve(n, sizeof(double));
+		ramp->moment = iris_reserve(n, sizeof(double));
+		if (ramp->sum == NULL || ramp->moment == NULL)
+			return false;
+	} else if (iris_fold_create(&ramp->fold, n) != IRIS_OK) {
+		return false;
+	}
+	return ramp->nusable != NULL && ramp->saturated != NULL
+		&& ramp->cause != NULL;
+}
+
+static bool allocate_tables(iris_ramp *ramp)
+{
+	const size_t capacity = pattern_capacity(ramp);
+
+	ramp->seconds = iris_reserve(IRIS_MAX_READS, sizeof(double));
+	ramp->number = iris_reserve(IRIS_MAX_READS, sizeof(*ramp->number));
+	ramp->reads = iris_reserve(IRIS_MAX_KEPT + 1, sizeof(*ramp->reads));
+	ramp->slopes = iris_reserve(capacity + 1, sizeof(*ramp->slopes));
+	ramp->two_point.photon = iris_reserve(capacity, sizeof(float));
+	ramp->two_point.read = iris_reserve(capacity, sizeof(float));
+	return ramp->seconds != NULL && ramp->number != NULL
+		&& ramp->reads != NULL && ramp->slopes != NULL
+		&& ramp->two_point.photon != NULL
+		&& ramp->two_point.read != NULL
+		&& iris_pattern_create(&ramp->pattern, capacity) == IRIS_OK;
+}
+
+static bool allocate_reference(iris_ramp *ramp)
 {
 	const iris_options *o = &ramp->options;
-	const size_t nborder = 2 * o->ref_pixels * o->nx;
+	iris_calibration *c = &ramp->calibration;
 
-	ramp->npixel = o->ny * o->nx;
-	if (o->saturation_grow > 0) {
-		ramp->saturated = malloc(ramp->npixel
-					 * sizeof(*ramp->saturated));
-		if (ramp->saturated == NULL)
-			return IRIS_ERROR_MEMORY;
-	}
-	if (nborder == 0)
-		return IRIS_OK;
-	ramp->nlevel = 2 * o->noutputs;
-	ramp->border_noise = iris_refpix_border_noise(o);
-	ramp->border = malloc(2 * nborder * sizeof(*ramp->border));
-	ramp->border_var = malloc(nborder * sizeof(*ramp->border_var));
-	if (ramp->border == NULL || ramp->border_var == NULL)
-		return IRIS_ERROR_MEMORY;
-	return IRIS_OK;
+	c->nx = o->nx;
+	c->ny = o->ny;
+	c->reads = ramp->reads;
+	c->ncoef = o->linearity.ncoef == 1 ? 2 : o->linearity.ncoef;
+	if (iris_refpix_create(&ramp->refpix, o) != IRIS_OK)
+		return false;
+	if (ramp->refpix == NULL)
+		return true;
+	c->width = o->nx / o->noutputs;
+	c->nrow = iris_refpix_nrow(ramp->refpix);
+	ramp->column = iris_reserve((IRIS_MAX_KEPT + 1) * c->nx,
+				    sizeof(float));
+	ramp->row = iris_reserve((IRIS_MAX_KEPT + 1) * c->nrow, sizeof(float));
+	c->column = ramp->column;
+	c->row = ramp->row;
+	return ramp->column != NULL && ramp->row != NULL;
+}
+
+static bool allocate_events(iris_ramp *ramp)
+{
+	const iris_options *o = &ramp->options;
+	const size_t usual = EVENTS_PER_PIXEL * IRIS_STRIP * o->nx;
+	const size_t most = o->max_events > 0 ? o->max_events
+		: usual * ramp->nstrip;
+	/* Events may crowd in a strip, not without bounds. */
+	const size_t per_strip = o->max_events == 0 ? usual
+		: most < 4 * usual ? most : 4 * usual;
+
+	if (iris_events_create(&ramp->events, ramp->nstrip, per_strip, most)
+	    != IRIS_OK)
+		return false;
+	if (!has_jump_test(o) || !o->snowballs)
+		return true;
+	return iris_snowball_create(&ramp->snowballs, o->ny, o->nx,
+				    ramp->nstrip * per_strip, MAX_SNOWBALLS)
+		== IRIS_OK;
+}
+
+static bool allocate(iris_ramp *ramp)
+{
+	ramp->nslot = ramp->capacity > IRIS_BATCH + 1 ? ramp->capacity
+		: IRIS_BATCH + 1;
+	ramp->arena = iris_reserve(ramp->nslot * ramp->npixel, 2);
+	return ramp->arena != NULL && allocate_tables(ramp)
+		&& allocate_planes(ramp) && allocate_reference(ramp)
+		&& allocate_events(ramp) && allocate_workers(ramp);
+}
+
+static void set_up(iris_ramp *ramp, const iris_options *options)
+{
+	ramp->options = *options;
+	ramp->npixel = options->ny * options->nx;
+	ramp->nstrip = (options->ny + IRIS_STRIP - 1) / IRIS_STRIP;
+	ramp->capacity = count_kept(options, ramp->npixel);
 }
 
 iris_status iris_ramp_create(iris_ramp **ramp, const iris_options *options,
 			     char *message, size_t size)
 {
+	const iris_kernels *kernels = NULL;
 	iris_status status;
-	iris_ramp *new_ramp;
+	iris_ramp *made;
 
 	if (message != NULL && size > 0)
 		message[0] = '\0';
@@ -50,194 +206,393 @@ iris_status iris_ramp_create(iris_ramp **ramp, const iris_options *options,
 				 "ramp or options: got NULL");
 	*ramp = NULL;
 	status = iris_options_check(options, message, size);
+	if (status == IRIS_OK)
+		status = iris_kernels_choose(&kernels, options->isa, message,
+					     size);
 	if (status != IRIS_OK)
 		return status;
-	new_ramp = calloc(1, sizeof(*new_ramp));
-	if (new_ramp == NULL)
+	made = calloc(1, sizeof(*made));
+	if (made == NULL)
 		return iris_fail(message, size, IRIS_ERROR_MEMORY,
 				 "ramp: no memory");
-	new_ramp->options = *options;
-	status = allocate(new_ramp);
-	if (status != IRIS_OK) {
-		iris_ramp_destroy(new_ramp);
-		return iris_fail(message, size, status,
+	made->kernels = kernels;
+	set_up(made, options);
+	if (!allocate(made)) {
+		iris_ramp_destroy(made);
+		return iris_fail(message, size, IRIS_ERROR_MEMORY,
 				 "ramp: no memory for (%zu, %zu) pixels",
 				 options->ny, options->nx);
 	}
-	*ramp = new_ramp;
+	(void)iris_ramp_reset(made);
+	*ramp = made;
 	return IRIS_OK;
 }
 
-/* Make room for one more read; what there is stays valid on failure. */
-static iris_status reserve(iris_ramp *ramp)
-{
-	const size_t capacity = ramp->capacity > 0 ? 2 * ramp->capacity : 16;
-	uint16_t **reads;
-	iris_level *levels;
-	double *times;
+/* --- push ---------------------------------------------------------------- */
 
-	if (ramp->nread < ramp->capacity)
-		return IRIS_OK;
-	reads = realloc(ramp->reads, capacity * sizeof(*reads));
-	if (reads == NULL)
-		return IRIS_ERROR_MEMORY;
-	memset(reads + ramp->capacity, 0,
-	       (capacity - ramp->capacity) * sizeof(*reads));
-	ramp->reads = reads;
-	times = realloc(ramp->times, capacity * sizeof(*times));
-	if (times == NULL)
-		return IRIS_ERROR_MEMORY;
-	ramp->times = times;
-	if (ramp->nlevel > 0) {
-		levels = realloc(ramp->levels,
-				 capacity * ramp->nlevel * sizeof(*levels));
-		if (levels == NULL)
-			return IRIS_ERROR_MEMORY;
-		ramp->levels = levels;
-	}
-	ramp->capacity = capacity;
-	return IRIS_OK;
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static iris_status fail(iris_ramp *ramp, iris_status status,
+			const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(ramp->error, sizeof(ramp->error), format, arguments);
+	va_end(arguments);
+	return status;
 }
 
-static void copy_counts(uint16_t *to, const uint16_t *from, size_t count,
-			iris_byte_order order)
+static iris_status check_time(iris_ramp *ramp, double seconds)
 {
-	size_t i;
+	const size_t number = ramp->npushed + 1;
 
-	if (order == IRIS_NATIVE) {
-		memcpy(to, from, count * sizeof(*to));
-	} else if (order == IRIS_SWAPPED) {
-		for (i = 0; i < count; i++)
-			to[i] = (uint16_t)((from[i] << 8) | (from[i] >> 8));
-	} else {
-		const unsigned char *bytes = (const unsigned char *)from;
-
-		for (i = 0; i < count; i++)
-			to[i] = (uint16_t)(((bytes[2 * i] ^ 0x80u) << 8)
-					   | bytes[2 * i + 1]);
-	}
-}
-
-static iris_status check_push(iris_ramp *ramp, const uint16_t *read,
-			      iris_byte_order order, double seconds)
-{
-	const size_t n = ramp->nread;
-
-	if (read == NULL)
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_NULL, "read %zu: got NULL", n + 1);
-	if (ramp->finished)
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_STATE,
-				 "read pushed after finish; reset the ramp "
-				 "first");
-	if (order != IRIS_NATIVE && order != IRIS_SWAPPED
-	    && order != IRIS_FITS)
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_OPTION,
-				 "byte order: got %d, expected 0, 1 or 2",
-				 (int)order);
-	if (n == IRIS_MAX_READS)
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_SHAPE,
-				 "reads: got more than %zu", IRIS_MAX_READS);
 	if (!(isfinite(seconds) && seconds >= 0.0))
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_TIME,
-				 "time of read %zu: got %g s, expected a "
-				 "finite time since the reset, at least 0",
-				 n + 1, seconds);
-	if (n > 0 && !(seconds > ramp->times[n - 1]))
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_TIME,
-				 "time of read %zu: got %.9g s, expected later "
-				 "than %.9g s of the read before; sort the "
-				 "reads", n + 1, seconds, ramp->times[n - 1]);
+		return fail(ramp, IRIS_ERROR_TIME,
+			    "time of read %zu: got %g s, expected a finite "
+			    "time since the reset, at least 0", number,
+			    seconds);
+	if (number > 1 && !(seconds > ramp->last_seconds))
+		return fail(ramp, IRIS_ERROR_TIME,
+			    "time of read %zu: got %.9g s, expected later than "
+			    "%.9g s of the read before; sort the reads",
+			    number, seconds, ramp->last_seconds);
+	return IRIS_OK;
+}
+
+static iris_status check_push(iris_ramp *ramp, const iris_read *read)
+{
+	const size_t number = ramp->npushed + 1;
+
+	if (read == NULL || (read->counts == NULL && !read->dropped))
+		return fail(ramp, IRIS_ERROR_NULL, "read %zu: got NULL",
+			    number);
+	if (ramp->finished)
+		return fail(ramp, IRIS_ERROR_STATE,
+			    "read pushed after finish; reset the ramp first");
+	if (read->order != IRIS_NATIVE && read->order != IRIS_SWAPPED
+	    && read->order != IRIS_FITS)
+		return fail(ramp, IRIS_ERROR_OPTION,
+			    "byte order: got %d, expected 0, 1 or 2",
+			    (int)read->order);
+	if (number > IRIS_MAX_READS)
+		return fail(ramp, IRIS_ERROR_SHAPE,
+			    "reads: got more than %zu", IRIS_MAX_READS);
+	if (!(read->weight >= 0.0 && read->weight <= 1.0))
+		return fail(ramp, IRIS_ERROR_OPTION,
+			    "weight of read %zu: got %g, expected 0 to 1",
+			    number, read->weight);
+	return check_time(ramp, read->seconds);
+}
+
+/* Weights need the reads themselves, and so do the means of the last reads. */
+static iris_status check_room(iris_ramp *ramp, const iris_read *read)
+{
+	const bool weighted = ramp->weighted
+		|| (ramp->nread > 0 && read->weight != 1.0);
+	const bool whole = weighted || ramp->options.mode != IRIS_MODE_UTR;
+
+	if (ramp->engine == IRIS_ENGINE_SUM && weighted)
+		return fail(ramp, IRIS_ERROR_OPTION,
+			    "weight of read %zu: got %g, expected 1 where only "
+			    "sums are kept; set keep_reads",
+			    ramp->npushed + 1, read->weight);
+	if (ramp->engine != IRIS_ENGINE_SUM && whole
+	    && ramp->nread >= ramp->capacity)
+		return fail(ramp, IRIS_ERROR_MEMORY,
+			    "read %zu: got more reads than the %zu that fit, "
+			    "expected all of them in memory for weights, cds "
+			    "and mcds; raise memory_limit or leave reads out",
+			    ramp->npushed + 1, ramp->capacity);
+	ramp->weighted = weighted;
+	return IRIS_OK;
+}
+
+static void run(iris_ramp *ramp, iris_task *task, const iris_job *job)
+{
+	iris_pool_run(ramp->pool, task, job, ramp->nstrip, ramp->workspaces);
+}
+
+/* First saturated reads of all pixels, where their neighbours need them. */
+static void scan(iris_ramp *ramp, size_t first, size_t count)
+{
+	const iris_job job = {.ramp = ramp, .first = first, .count = count};
+
+	if (ramp->options.saturation_grow > 0)
+		run(ramp, iris_strip_scan, &job);
+}
+
+/* Reads since the last time into sums. */
+static void sum_up(iris_ramp *ramp)
+{
+	const iris_job job = {
+		.ramp = ramp, .first = ramp->nsummed,
+		.count = ramp->nread - ramp->nsummed,
+	};
+
+	scan(ramp, job.first, job.count);
+	run(ramp, iris_strip_sum, &job);
+	ramp->nsummed = ramp->nread;
+	ramp->copied = false;
+}
+
+/* Reads since the last time into resultants, batch by batch. */
+static void fold_up(iris_ramp *ramp)
+{
+	while (ramp->nsummed < ramp->nread) {
+		const size_t left = ramp->nread - ramp->nsummed;
+		const iris_job job = {
+			.ramp = ramp, .first = ramp->nsummed,
+			.count = left < IRIS_BATCH ? left : IRIS_BATCH,
+		};
+
+		scan(ramp, job.first, job.count);
+		iris_fold_plan(ramp, job.first, job.count);
+		run(ramp, iris_strip_fold, &job);
+		ramp->nsummed += job.count;
+	}
+}
+
+/* Before a read that does not fit: fold those that are kept. */
+static void begin_folding(iris_ramp *ramp)
+{
+	ramp->releasing = true;
+	fold_up(ramp);
+	ramp->releasing = false;
+	ramp->engine = IRIS_ENGINE_FOLD;
+}
+
+/* Where the copy of read k goes; the first one stays where it is. */
+static unsigned char *slot(const iris_ramp *ramp, size_t k)
+{
+	const size_t number = ramp->engine == IRIS_ENGINE_KEEP ? k
+		: k == 0 ? 0 : 1 + k % IRIS_BATCH;
+
+	return ramp->arena + number * ramp->npixel * 2;
+}
+
+/* Read k as a sample of its own. */
+static void set_sample(iris_ramp *ramp, size_t k)
+{
+	iris_pattern *p = &ramp->pattern;
+
+	p->time[k] = p->tau[k] = ramp->seconds[k];
+	p->count[k] = 1.0;
+	p->weight[k] = ramp->engine == IRIS_ENGINE_KEEP && k > 0
+		? ramp->reads[iris_entry(k)].weight : 1.0;
+	p->first[k] = ramp->number[k];
+}
+
+static void store(iris_ramp *ramp, const iris_read *read)
+{
+	const size_t k = ramp->nread, entry = iris_entry(k);
+	const iris_calibration *c = &ramp->calibration;
+	iris_stored *stored = &ramp->reads[entry];
+
+	stored->counts = read->counts;
+	if (!read->borrowed) {
+		stored->counts = slot(ramp, k);
+		memcpy(slot(ramp, k), read->counts, ramp->npixel * 2);
+		ramp->copied = true;
+	}
+	stored->order = read->order;
+	stored->seconds = read->seconds;
+	stored->weight = read->weight;
+	if (ramp->refpix != NULL)
+		iris_refpix_measure(ramp->refpix, stored->counts,
+				    stored->order,
+				    ramp->column + entry * c->nx,
+				    ramp->row + entry * c->nrow);
+	if (k == 0) {
+		ramp->reads[0] = *stored;
+		if (ramp->refpix != NULL) {
+			memcpy(ramp->column, ramp->column + entry * c->nx,
+			       c->nx * sizeof(float));
+			memcpy(ramp->row, ramp->row + entry * c->nrow,
+			       c->nrow * sizeof(float));
+		}
+	}
+	ramp->seconds[k] = read->seconds;
+	ramp->number[k] = (uint16_t)(ramp->npushed + 1);
+	if (ramp->engine == IRIS_ENGINE_SUM)
+		set_sample(ramp, k);
+	ramp->nread++;
+}
+
+/* Sums or resultants of a batch that is complete. */
+static void use_batch(iris_ramp *ramp)
+{
+	const size_t pending = ramp->nread - ramp->nsummed;
+
+	if (ramp->nread % IRIS_BATCH != 0)
+		return;
+	if (ramp->engine == IRIS_ENGINE_FOLD)
+		fold_up(ramp);
+	else if (ramp->engine == IRIS_ENGINE_SUM
+		 && (ramp->copied || pending + IRIS_BATCH > IRIS_MAX_KEPT))
+		sum_up(ramp);
+}
+
+iris_status iris_ramp_push_read(iris_ramp *ramp, const iris_read *read)
+{
+	iris_status status;
+
+	if (ramp == NULL)
+		return IRIS_ERROR_NULL;
+	status = check_push(ramp, read);
+	if (status == IRIS_OK && !read->dropped)
+		status = check_room(ramp, read);
+	if (status != IRIS_OK)
+		return status;
+	if (!read->dropped) {
+		if (ramp->engine == IRIS_ENGINE_KEEP
+		    && ramp->nread == ramp->capacity)
+			begin_folding(ramp);
+		store(ramp, read);
+		use_batch(ramp);
+	}
+	ramp->npushed++;
+	ramp->last_seconds = read->seconds;
 	return IRIS_OK;
 }
 
 iris_status iris_ramp_push(iris_ramp *ramp, const uint16_t *read,
 			   iris_byte_order order, double seconds)
 {
-	iris_status status;
-	uint16_t **slot;
+	const iris_read one = {
+		.counts = read, .order = order, .seconds = seconds,
+		.weight = 1.0,
+	};
 
-	if (ramp == NULL)
-		return IRIS_ERROR_NULL;
-	status = check_push(ramp, read, order, seconds);
-	if (status != IRIS_OK)
-		return status;
-	status = reserve(ramp);
-	if (status == IRIS_OK) {
-		slot = &ramp->reads[ramp->nread];
-		if (*slot == NULL)
-			*slot = malloc(ramp->npixel * sizeof(**slot));
-		if (*slot == NULL)
-			status = IRIS_ERROR_MEMORY;
-	}
-	if (status != IRIS_OK)
-		return iris_fail(ramp->error, sizeof(ramp->error), status,
-				 "read %zu: no memory for %zu pixels",
-				 ramp->nread + 1, ramp->npixel);
-	copy_counts(*slot, read, ramp->npixel, order);
-	ramp->times[ramp->nread] = seconds;
-	if (ramp->nlevel > 0)
-		iris_refpix_measure(ramp, *slot,
-				    ramp->levels
-				    + ramp->nread * ramp->nlevel);
-	ramp->nread++;
-	return IRIS_OK;
+	return iris_ramp_push_read(ramp, &one);
 }
 
 size_t iris_ramp_nread(const iris_ramp *ramp)
 {
-	return ramp != NULL ? ramp->nread : 0;
+	return ramp != NULL ? ramp->npushed : 0;
+}
+
+/* --- finish -------------------------------------------------------------- */
+
+/* The reads themselves are the samples. */
+static void set_pattern(iris_ramp *ramp)
+{
+	size_t k;
+
+	ramp->pattern.nsample = ramp->nread;
+	for (k = 0; k < ramp->nread; k++)
+		set_sample(ramp, k);
+	iris_pattern_complete(&ramp->pattern);
+}
+
+static void set_tables(iris_ramp *ramp)
+{
+	if (ramp->engine == IRIS_ENGINE_FOLD)
+		iris_fold_pattern(ramp);
+	else
+		set_pattern(ramp);
+	if (ramp->engine == IRIS_ENGINE_SUM)
+		iris_slopes_set_running(ramp->slopes, &ramp->pattern,
+					ramp->options.mode);
+	else
+		iris_slopes_set(ramp->slopes, &ramp->pattern, &ramp->options);
+	if (ramp->engine == IRIS_ENGINE_KEEP)
+		iris_two_point_set(&ramp->two_point, &ramp->pattern);
+}
+
+/* Planes from the reads at hand. */
+static void fit(iris_ramp *ramp, const iris_planes *planes)
+{
+	const iris_job job = {
+		.ramp = ramp, .planes = planes, .first = ramp->nsummed,
+		.count = ramp->nread - ramp->nsummed,
+		.quiet = ramp->finished,
+	};
+
+	if (!ramp->finished && ramp->engine == IRIS_ENGINE_KEEP)
+		iris_events_clear(&ramp->events);
+	if (ramp->engine != IRIS_ENGINE_FOLD)
+		scan(ramp, job.first, job.count);
+	run(ramp, iris_strip_finish, &job);
+	iris_events_pack(&ramp->events);
+}
+
+/* Snowballs among the events: their surroundings are fitted again. */
+static void clear_snowballs(iris_ramp *ramp, const iris_planes *planes)
+{
+	iris_job job = {.ramp = ramp, .planes = planes, .quiet = true};
+	size_t b;
+
+	if (ramp->snowballs == NULL)
+		return;
+	job.nsnowball = iris_snowball_find(ramp->snowballs, ramp->events.item,
+					   ramp->events.total, &job.snowballs);
+	if (job.nsnowball > 0)
+		run(ramp, iris_strip_finish, &job);
+	for (b = 0; b < job.nsnowball && !ramp->finished; b++) {
+		const iris_snowball *s = &job.snowballs[b];
+		const float radius = sqrtf(s->major * s->minor);
+		const iris_event event = {
+			.read = s->read,
+			.y = (uint32_t)fmaxf(s->y + 0.5f, 0.0f),
+			.x = (uint32_t)fmaxf(s->x + 0.5f, 0.0f),
+			.kind = IRIS_EVENT_SNOWBALL,
+			.amplitude = radius,
+			.sigma = NAN,
+		};
+
+		iris_events_insert(&ramp->events, &event);
+	}
 }
 
 iris_status iris_ramp_finish(iris_ramp *ramp, const iris_planes *planes)
 {
-	iris_status status;
-
 	if (ramp == NULL)
 		return IRIS_ERROR_NULL;
 	if (planes == NULL || planes->rate == NULL)
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_NULL, "planes: got no rate plane");
+		return fail(ramp, IRIS_ERROR_NULL,
+			    "planes: got no rate plane");
 	if (ramp->nread < 2)
-		return iris_fail(ramp->error, sizeof(ramp->error),
-				 IRIS_ERROR_TOO_FEW,
-				 "reads: got %zu, expected at least 2",
-				 ramp->nread);
-	free(ramp->events);
-	ramp->events = NULL;
-	ramp->nevent = 0;
-	status = iris_strips_run(ramp, planes);
-	if (status != IRIS_OK)
-		return iris_fail(ramp->error, sizeof(ramp->error), status,
-				 "fit: no memory for %zu reads", ramp->nread);
+		return fail(ramp, IRIS_ERROR_TOO_FEW,
+			    "reads: got %zu, expected at least 2",
+			    ramp->nread);
+	if (ramp->engine == IRIS_ENGINE_FOLD)
+		fold_up(ramp);
+	set_tables(ramp);
+	fit(ramp, planes);
+	clear_snowballs(ramp, planes);
 	ramp->finished = true;
 	ramp->error[0] = '\0';
 	return IRIS_OK;
 }
 
+/* --- what else can be asked ---------------------------------------------- */
+
 const iris_event *iris_ramp_events(const iris_ramp *ramp, size_t *count)
 {
+	const bool there = ramp != NULL && ramp->finished;
+
 	if (count != NULL)
-		*count = ramp != NULL ? ramp->nevent : 0;
-	return ramp != NULL ? ramp->events : NULL;
+		*count = there ? ramp->events.total : 0;
+	return there ? ramp->events.item : NULL;
 }
 
-iris_status iris_ramp_reset(iris_ramp *ramp)
+size_t iris_ramp_lost_events(const iris_ramp *ramp)
 {
-	if (ramp == NULL)
-		return IRIS_ERROR_NULL;
-	free(ramp->events);
-	ramp->events = NULL;
-	ramp->nevent = 0;
-	ramp->nread = 0;
-	ramp->finished = false;
-	ramp->error[0] = '\0';
-	return IRIS_OK;
+	return ramp != NULL && ramp->finished ? ramp->events.total_lost : 0;
+}
+
+double iris_ramp_folding(const iris_ramp *ramp)
+{
+	if (ramp == NULL || ramp->engine != IRIS_ENGINE_FOLD)
+		return 1.0;
+	return iris_fold_mean(ramp->fold);
+}
+
+const char *iris_ramp_isa(const iris_ramp *ramp)
+{
+	return ramp != NULL ? ramp->kernels->name : "";
 }
 
 const char *iris_ramp_error(const iris_ramp *ramp)
@@ -245,20 +600,68 @@ const char *iris_ramp_error(const iris_ramp *ramp)
 	return ramp != NULL ? ramp->error : "";
 }
 
+iris_status iris_ramp_reset(iris_ramp *ramp)
+{
+	if (ramp == NULL)
+		return IRIS_ERROR_NULL;
+	iris_events_clear(&ramp->events);
+	if (ramp->fold != NULL)
+		iris_fold_reset(ramp->fold);
+	ramp->engine = is_streaming(&ramp->options) ? IRIS_ENGINE_SUM
+		: IRIS_ENGINE_KEEP;
+	ramp->nread = ramp->npushed = ramp->nsummed = 0;
+	ramp->last_seconds = 0.0;
+	ramp->weighted = ramp->finished = ramp->copied = false;
+	ramp->error[0] = '\0';
+	return IRIS_OK;
+}
+
+static void free_tables(iris_ramp *ramp)
+{
+	const iris_calibration *c = &ramp->calibration;
+	const size_t capacity = pattern_capacity(ramp);
+
+	iris_unreserve(ramp->seconds, IRIS_MAX_READS, sizeof(double));
+	iris_unreserve(ramp->number, IRIS_MAX_READS, sizeof(*ramp->number));
+	iris_unreserve(ramp->reads, IRIS_MAX_KEPT + 1, sizeof(*ramp->reads));
+	iris_unreserve(ramp->slopes, capacity + 1, sizeof(*ramp->slopes));
+	iris_unreserve(ramp->two_point.photon, capacity, sizeof(float));
+	iris_unreserve(ramp->two_point.read, capacity, sizeof(float));
+	iris_unreserve(ramp->column, (IRIS_MAX_KEPT + 1) * c->nx,
+		       sizeof(float));
+	iris_unreserve(ramp->row, (IRIS_MAX_KEPT + 1) * c->nrow,
+		       sizeof(float));
+	iris_pattern_destroy(&ramp->pattern);
+}
+
+static void free_planes(iris_ramp *ramp)
+{
+	const size_t n = ramp->npixel;
+
+	iris_unreserve(ramp->arena, ramp->nslot * n, 2);
+	iris_unreserve(ramp->nusable, n, sizeof(*ramp->nusable));
+	iris_unreserve(ramp->saturated, n, sizeof(*ramp->saturated));
+	iris_unreserve(ramp->cause, n, 1);
+	iris_unreserve(ramp->sum, n, sizeof(double));
+	iris_unreserve(ramp->moment, n, sizeof(double));
+	iris_fold_destroy(ramp->fold);
+}
+
 void iris_ramp_destroy(iris_ramp *ramp)
 {
-	size_t k;
+	size_t i;
 
 	if (ramp == NULL)
 		return;
-	for (k = 0; k < ramp->capacity; k++)
-		free(ramp->reads[k]);
-	free(ramp->reads);
-	free(ramp->times);
-	free(ramp->levels);
-	free(ramp->border);
-	free(ramp->border_var);
-	free(ramp->saturated);
-	free(ramp->events);
+	iris_pool_destroy(ramp->pool);
+	for (i = 0; i < ramp->nworkspace; i++)
+		free_workspace(&ramp->workspaces[i], workspace_capacity(ramp));
+	iris_unreserve(ramp->workspaces, ramp->nworkspace,
+		       sizeof(*ramp->workspaces));
+	free_tables(ramp);
+	free_planes(ramp);
+	iris_events_destroy(&ramp->events);
+	iris_refpix_destroy(ramp->refpix);
+	iris_snowball_destroy(ramp->snowballs);
 	free(ramp);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The reads of an exposure checked against each other, in time order. */
 #include "exposure.h"
+#include "pixels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,27 +178,12 @@ static int compare_reads(const void *first, const void *second)
 static bool is_copy(const exposure *e, const raw_read *a, const raw_read *b,
 		    bool *copy, report *r)
 {
-	const geometry *shape = &e->files[a->file].shape;
-	size_t count = (size_t)shape->nx * (size_t)shape->ny;
-	pixel_reader reader = { NULL, 0 };
-	uint16_t *counts;
-	bool good;
-
 	*copy = a->plane == b->plane && strcmp(e->files[a->file].sha256,
 					       e->files[b->file].sha256) == 0;
 	if (*copy || a->has_clock != b->has_clock ||
 	    a->read_time != b->read_time || a->reset_time != b->reset_time)
 		return true;
-	counts = malloc(2 * count * sizeof *counts);
-	if (counts == NULL)
-		return report_memory(r);
-	good = pixels_read(&reader, e, a, counts, r) &&
-	       pixels_read(&reader, e, b, counts + count, r);
-	*copy = good && memcmp(counts, counts + count,
-			       count * sizeof *counts) == 0;
-	pixels_close(&reader);
-	free(counts);
-	return good;
+	return pixels_compare(e, a, b, copy, r);
 }
 
 /* Copies are used once; different reads of one identity end the command. */
@@ -300,43 +286,6 @@ bool exposure_arrange(exposure *e, const settings *s, report *r)
 	if (!check_files(e, s, r))
 		return false;
 	qsort(e->reads, e->nread, sizeof *e->reads, compare_reads);
-	return drop_copies(e, r) && check_ramps(e, r);
-}
-
-static bool open_pixels(pixel_reader *p, const exposure *e, size_t index,
-			report *r)
-{
-	int status = 0;
-
-	if (p->file != NULL && p->index == index)
-		return true;
-	pixels_close(p);
-	p->index = index;
-	if (fits_open_diskfile(&p->file, e->files[index].path, READONLY,
-			       &status) == 0)
-		return true;
-	p->file = NULL;
-	return fitsfile_failed(r, e->files[index].path, "PRIMARY", status);
-}
-
-bool pixels_read(pixel_reader *p, const exposure *e, const raw_read *read,
-		 uint16_t *counts, report *r)
-{
-	const geometry *shape = &e->files[read->file].shape;
-	LONGLONG count = shape->nx * shape->ny;
-	LONGLONG first[3] = { 1, 1, read->plane + 1 };
-	int status = 0;
-
-	if (!open_pixels(p, e, read->file, r))
-		return false;
-	if (fits_read_pixll(p->file, TUSHORT, first, count, NULL, counts, NULL,
-			    &status) == 0)
-		return true;
-	return fitsfile_failed(r, path_of(e, read), "PRIMARY", status);
-}
-
-void pixels_close(pixel_reader *p)
-{
-	fitsfile_close(p->file);
-	p->file = NULL;
+	return drop_copies(e, r) && check_ramps(e, r) &&
+	       exposure_select(e, s, r);
 }

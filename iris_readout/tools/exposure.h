@@ -34,6 +34,8 @@ typedef struct nominal {
 typedef struct raw_file {
 	const char *path;
 	char sha256[SHA256_HEX];
+	file_state state;
+	int64_t data_at; /* of the first pixel; 0: read through CFITSIO */
 	identity id;
 	geometry shape;
 	nominal values;
@@ -49,6 +51,9 @@ typedef struct raw_read {
 	bool has_clock;
 	int64_t read_time, reset_time; /* us, where there is a clock */
 	double seconds;                /* since the reset */
+	bool dropped;                  /* --drop */
+	double quality;                /* value of --weight-keyword */
+	double weight;                 /* 0 to 1 */
 	char *cards;
 	size_t ncards;
 } raw_read;
@@ -69,6 +74,10 @@ bool exposure_ingest(exposure *e, const settings *s, report *r);
 /* Check the reads against each other and sort them. */
 bool exposure_arrange(exposure *e, const settings *s, report *r);
 
+/* Drop and weigh the reads in order: selection.c. */
+bool exposure_select(exposure *e, const settings *s, report *r);
+bool is_dropped(const settings *s, int64_t number);
+
 /* Index of the first read of the next ramp. */
 size_t exposure_ramp_end(const exposure *e, size_t first);
 
@@ -76,16 +85,5 @@ size_t exposure_ramp_end(const exposure *e, size_t first);
 const raw_file *exposure_lead(const exposure *e);
 
 void exposure_free(exposure *e);
-
-/* Reads pixels; keeps the file of the last read open. */
-typedef struct pixel_reader {
-	fitsfile *file;
-	size_t index; /* of the open file */
-} pixel_reader;
-
-/* Native-order counts, shape nx * ny. */
-bool pixels_read(pixel_reader *p, const exposure *e, const raw_read *read,
-		 uint16_t *counts, report *r);
-void pixels_close(pixel_reader *p);
 
 #endif

@@ -6,60 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum { MAGIC = 9 };
-
-/* What is known of a file from its bytes alone. */
-typedef struct content {
-	unsigned char magic[MAGIC];
-	unsigned char tail[4];
-	uint64_t size;
-	char hex[SHA256_HEX];
-} content;
-
-static void keep_ends(content *bytes, const unsigned char *chunk, size_t n)
-{
-	for (size_t i = 0; i < n && bytes->size + i < MAGIC; i++)
-		bytes->magic[bytes->size + i] = chunk[i];
-	for (size_t i = n < 4 ? 0 : n - 4; i < n; i++) {
-		memmove(bytes->tail, bytes->tail + 1, 3);
-		bytes->tail[3] = chunk[i];
-	}
-	bytes->size += n;
-}
-
-static bool read_content(const char *path, content *bytes, report *r)
-{
-	static const char remedy[] = "check its name and permissions";
-	unsigned char chunk[1 << 16];
-	struct stat about;
-	sha256 digest;
-	FILE *file;
-	size_t n;
-
-	memset(bytes, 0, sizeof *bytes);
-	if (stat(path, &about) == 0 && !S_ISREG(about.st_mode))
-		return report_fail(r, path, "file", "got something that is "
-				   "not a plain file, expected a FITS file; "
-				   "%s", remedy);
-	file = fopen(path, "rb");
-	if (file == NULL)
-		return report_fail(r, path, "file", "got '%s', expected a "
-				   "readable FITS file; %s", strerror(errno),
-				   remedy);
-	sha256_begin(&digest);
-	while ((n = fread(chunk, 1, sizeof chunk, file)) > 0) {
-		sha256_add(&digest, chunk, n);
-		keep_ends(bytes, chunk, n);
-	}
-	sha256_end(&digest, bytes->hex);
-	n = (size_t)ferror(file);
-	(void)fclose(file);
-	return n == 0 || report_fail(r, path, "file", "got a read error, "
-				     "expected %s; check the disk",
-				     "all its bytes");
-}
 
 static bool is_gzip(const content *bytes)
 {
@@ -87,13 +33,44 @@ bool fitsfile_failed(report *r, const char *path, const char *part, int status)
 			   status);
 }
 
+/* Offsets of the current HDU. */
+typedef struct extent {
+	LONGLONG head, data, end;
+} extent;
+
+/*
+ * As fits_verify_chksum: 1 good, -1 not, 0 without that keyword; from the sums
+ * of the blocks, which were read anyway.
+ */
+static void compare_sums(fitsfile *file, const content *bytes,
+			 const extent *hdu, int *data, int *whole)
+{
+	keyword datasum = fitsfile_keyword(file, "DATASUM");
+	keyword checksum = fitsfile_keyword(file, "CHECKSUM");
+	uint32_t sum;
+
+	*data = *whole = 0;
+	if (datasum.found)
+		*data = strtod(datasum.text, NULL) ==
+			(double)content_sum(bytes, hdu->data, hdu->end)
+			? 1 : -1;
+	if (!checksum.found)
+		return;
+	sum = content_sum(bytes, hdu->head, hdu->end);
+	*whole = sum == 0 || sum == UINT32_MAX ? 1 : -1;
+}
+
 /* DATASUM must hold; CHECKSUM should. */
-static bool check_sums(fitsfile *file, const char *path, const char *part,
+static bool check_sums(fitsfile *file, const content *bytes,
+		       const extent *at, const char *path, const char *part,
 		       report *r)
 {
 	int status = 0, data = 0, hdu = 0;
 
-	if (fits_verify_chksum(file, &data, &hdu, &status) != 0)
+	/* The blocks of a packed file are known to CFITSIO only. */
+	if (!is_gzip(bytes))
+		compare_sums(file, bytes, at, &data, &hdu);
+	else if (fits_verify_chksum(file, &data, &hdu, &status) != 0)
 		return fitsfile_failed(r, path, part, status);
 	if (data < 0)
 		return report_fail(r, path, "DATASUM", "got data in %s that "
@@ -129,66 +106,85 @@ static bool fail_truncated(report *r, const char *path, const char *part,
 }
 
 /* Walk the HDUs and compare their ends with the size of the file. */
-static bool check_whole(fitsfile *file, const char *path, bool packed,
-			report *r)
+static bool check_whole(fitsfile *file, const content *bytes,
+			const char *path, report *r)
 {
 	int64_t size = file->Fptr->filesize;
-	LONGLONG head, data, end = 0;
+	extent at = { 0, 0, 0 };
 	int status = 0;
 	char part[16] = "PRIMARY";
 
 	for (int hdu = 1; status == 0; hdu++) {
 		if (hdu > 1)
 			(void)snprintf(part, sizeof part, "HDU %d", hdu);
-		if (fits_get_hduaddrll(file, &head, &data, &end, &status) != 0)
+		if (fits_get_hduaddrll(file, &at.head, &at.data, &at.end,
+				       &status) != 0)
 			return fitsfile_failed(r, path, part, status);
-		if (end > size)
-			return fail_truncated(r, path, part, size, end);
-		if (!check_sums(file, path, part, r))
+		if (at.end > size)
+			return fail_truncated(r, path, part, size, at.end);
+		if (!check_sums(file, bytes, &at, path, part, r))
 			return false;
 		(void)fits_movrel_hdu(file, 1, NULL, &status);
 	}
 	fits_clear_errmsg();
-	if (end < size && !packed && next_starts(path, end))
+	if (at.end < size && !is_gzip(bytes) && next_starts(path, at.end))
 		return fail_truncated(r, path, "last HDU", size, size + 1);
-	if (end < size)
+	if (at.end < size)
 		report_warn(r, path, "end", "got %lld bytes after the last "
 			    "HDU, expected none; they are ignored",
-			    (long long)(size - end));
+			    (long long)(size - at.end));
 	status = 0;
 	return fits_movabs_hdu(file, 1, NULL, &status) == 0 ||
 	       fitsfile_failed(r, path, "PRIMARY", status);
 }
 
-bool fitsfile_open(const char *path, fitsfile **file, char hex[SHA256_HEX],
+bool fitsfile_open(const char *path, const content *bytes, fitsfile **file,
 		   report *r)
 {
-	content bytes;
 	int status = 0;
 	bool good;
 
 	*file = NULL;
-	if (!read_content(path, &bytes, r))
+	if (!content_check(bytes, path, r))
 		return false;
-	memcpy(hex, bytes.hex, SHA256_HEX);
-	if (!is_gzip(&bytes) && memcmp(bytes.magic, "SIMPLE  =", MAGIC) != 0)
+	if (!is_gzip(bytes) &&
+	    memcmp(bytes->magic, "SIMPLE  =", CONTENT_MAGIC) != 0)
 		return report_fail(r, path, "PRIMARY", "got a file that does "
 				   "not begin with SIMPLE, expected FITS; %s",
-				   bytes.size == 0 ? "it is empty: copy it "
-						     "again"
-						   : "give FITS files only");
+				   bytes->size == 0 ? "it is empty: copy it "
+						      "again"
+						    : "give FITS files only");
 	if (fits_open_diskfile(file, path, READONLY, &status) != 0) {
 		*file = NULL;
 		return fitsfile_failed(r, path, "PRIMARY", status);
 	}
-	good = gzip_is_whole(&bytes, (uint64_t)(*file)->Fptr->filesize) ||
+	good = gzip_is_whole(bytes, (uint64_t)(*file)->Fptr->filesize) ||
 	       report_fail(r, path, "file", "got a gzip file that ends too "
 			   "early, expected %s; copy it again", "a whole one");
-	if (good && check_whole(*file, path, is_gzip(&bytes), r))
+	if (good && check_whole(*file, bytes, path, r))
 		return true;
 	fitsfile_close(*file);
 	*file = NULL;
 	return false;
+}
+
+int64_t fitsfile_data_at(fitsfile *file, const content *bytes)
+{
+	double zero = 0.0, scale = 1.0;
+	keyword key = fitsfile_keyword(file, "BZERO");
+	keyword factor = fitsfile_keyword(file, "BSCALE");
+	LONGLONG head, data = 0, end;
+	int status = 0;
+
+	if (is_gzip(bytes) || !keyword_number(&key, &zero) ||
+	    zero < 32768.0 || zero > 32768.0)
+		return 0;
+	if (factor.found && (!keyword_number(&factor, &scale) || scale < 1.0 ||
+			     scale > 1.0))
+		return 0;
+	if (fits_get_hduaddrll(file, &head, &data, &end, &status) != 0)
+		return 0;
+	return data;
 }
 
 void fitsfile_close(fitsfile *file)

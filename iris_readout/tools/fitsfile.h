@@ -3,8 +3,8 @@
 #ifndef FITSFILE_H
 #define FITSFILE_H
 
+#include "content.h"
 #include "report.h"
-#include "sha256.h"
 
 #include <fitsio.h>
 #include <stdint.h>
@@ -20,13 +20,20 @@ typedef struct keyword {
 } keyword;
 
 /*
- * Open a file, check that it is FITS, that all its HDUs are there to the last
- * byte and that their DATASUM holds; the primary HDU is current then.  Bytes
- * after the last HDU and a wrong CHECKSUM alone are warnings.
+ * Open a file whose content was read, check that it is FITS, that all its HDUs
+ * are there to the last byte and that their DATASUM holds; the primary HDU is
+ * current then.  Bytes after the last HDU and a wrong CHECKSUM alone are
+ * warnings.
  */
-bool fitsfile_open(const char *path, fitsfile **file, char hex[SHA256_HEX],
+bool fitsfile_open(const char *path, const content *bytes, fitsfile **file,
 		   report *r);
 void fitsfile_close(fitsfile *file);
+
+/*
+ * Where the pixels of the current HDU, int16 with BZERO 32768, begin in the
+ * file; 0 where its bytes cannot be used as they are.
+ */
+int64_t fitsfile_data_at(fitsfile *file, const content *bytes);
 
 /* Note what CFITSIO said; gives false. */
 bool fitsfile_failed(report *r, const char *path, const char *part,

@@ -12,6 +12,7 @@ enum { ODD_HIERARCH = 1, ODD_LOWER = 2, ODD_BYTES = 4, ODD_IMTYPE = 8 };
 typedef struct header {
 	fitsfile *file;
 	const char *path;
+	const settings *settings;
 	report *r;
 } header;
 
@@ -293,6 +294,52 @@ static bool read_clock(const header *h, raw_read *read)
 	return true;
 }
 
+/* What a read is weighed by must be there, unless it is dropped. */
+static bool set_quality(const header *h, const keyword *key, raw_read *read)
+{
+	if (is_dropped(h->settings, read->number))
+		return true;
+	if (keyword_number(key, &read->quality) && read->quality >= 0.0)
+		return true;
+	return report_fail(h->r, h->path, key->name, "got %s for read %lld, "
+			   "expected a number of at least 0, since "
+			   "--weight-keyword weighs by it; mend the file or "
+			   "leave the read out with --drop",
+			   key->found ? key->text : "no value",
+			   (long long)read->number);
+}
+
+/* A column of TIMES (the current HDU) named as the keyword. */
+static bool read_qualities(const header *h, long nplane, raw_read *reads)
+{
+	keyword key = { .found = false };
+	int status = 0, column = 0;
+	bool good = true;
+
+	(void)snprintf(key.name, sizeof key.name, "%s",
+		       h->settings->weight_keyword);
+	if (fits_get_colnum(h->file, CASEINSEN, key.name, &column, &status)) {
+		fits_clear_errmsg();
+		status = 0;
+		column = 0;
+	}
+	for (long i = 0; i < nplane && good; i++) {
+		double value = 0.0;
+
+		if (column > 0 &&
+		    fits_read_col(h->file, TDOUBLE, column, i + 1, 1, 1, NULL,
+				  &value, NULL, &status) == 0) {
+			(void)snprintf(key.text, sizeof key.text, "%.17g",
+				       value);
+			key.found = true;
+		}
+		good = status == 0 ? set_quality(h, &key, &reads[i])
+				   : fitsfile_failed(h->r, h->path, "TIMES",
+						     status);
+	}
+	return good;
+}
+
 static bool fail_times(const header *h, long got, long nplane)
 {
 	return report_fail(h->r, h->path, "TIMES", "got %ld rows, expected "
@@ -326,7 +373,23 @@ static bool read_times(const header *h, long nplane, raw_read *reads)
 					   "1; mend the table",
 					   (long long)values[0]);
 	}
-	return status == 0 || fitsfile_failed(h->r, h->path, "TIMES", status);
+	if (status != 0)
+		return fitsfile_failed(h->r, h->path, "TIMES", status);
+	return h->settings->weight_keyword[0] == '\0' ||
+	       read_qualities(h, nplane, reads);
+}
+
+/* A cube without TIMES has one value of a keyword for all its reads. */
+static bool refuse_quality(const header *h, raw_read *reads, long nplane)
+{
+	keyword key = { .found = false };
+
+	(void)snprintf(key.name, sizeof key.name, "%s",
+		       h->settings->weight_keyword);
+	for (long i = 0; i < nplane && key.name[0] != '\0'; i++)
+		if (!set_quality(h, &key, &reads[i]))
+			return false;
+	return true;
 }
 
 /* Numbers and times of the reads of a cube. */
@@ -362,14 +425,22 @@ static bool time_cube(const header *h, long nplane, raw_read *reads)
 		reads[i].number = i + 1;
 		reads[i].seconds = (double)(i + 1) * frame;
 	}
-	return true;
+	return refuse_quality(h, reads, nplane);
 }
 
 static bool time_read(const header *h, raw_read *read)
 {
-	return get_integer(h, "READ_NO", 1, &read->number) &&
-	       get_integer(h, "READTIME", INT64_MIN, &read->read_time) &&
-	       read_clock(h, read);
+	const char *name = h->settings->weight_keyword;
+	keyword key;
+
+	if (!get_integer(h, "READ_NO", 1, &read->number) ||
+	    !get_integer(h, "READTIME", INT64_MIN, &read->read_time) ||
+	    !read_clock(h, read))
+		return false;
+	if (*name == '\0')
+		return true;
+	key = fitsfile_keyword(h->file, name);
+	return set_quality(h, &key, read);
 }
 
 /* Number and time of each read of a file. */
@@ -430,33 +501,37 @@ static bool add_reads(const header *h, exposure *e, size_t index, bool cube,
 	return good;
 }
 
-static bool ingest_file(exposure *e, size_t index, report *r)
+static bool ingest_file(exposure *e, size_t index, const content *bytes,
+			const settings *s, report *r)
 {
 	raw_file *file = &e->files[index];
-	header h = { NULL, file->path, r };
+	header h = { NULL, file->path, s, r };
 	long nplane = 1;
 	int naxis = 0;
 	bool good;
 
-	if (!fitsfile_open(file->path, &h.file, file->sha256, r))
+	if (!fitsfile_open(file->path, bytes, &h.file, r))
 		return false;
 	good = read_image(&h, &file->shape, &nplane, &naxis) &&
 	       read_identity(&h, &file->id) &&
 	       read_geometry(&h, &file->id, &file->shape) &&
 	       read_nominal(&h, &file->values) &&
 	       add_reads(&h, e, index, naxis == 3, nplane);
+	file->data_at = good ? fitsfile_data_at(h.file, bytes) : 0;
+	file->state = bytes->state;
+	memcpy(file->sha256, bytes->hex, sizeof file->sha256);
 	fitsfile_close(h.file);
 	file->used = good;
 	return good;
 }
 
 /* With --skip-bad-reads a broken file is named and left out. */
-static bool ingest_or_skip(exposure *e, size_t index, const settings *s,
-			   report *r)
+static bool ingest_or_skip(exposure *e, size_t index, const content *bytes,
+			   const settings *s, report *r)
 {
 	size_t before = e->nread;
 
-	if (ingest_file(e, index, r))
+	if (ingest_file(e, index, bytes, s, r))
 		return true;
 	while (e->nread > before)
 		free(e->reads[--e->nread].cards);
@@ -471,16 +546,22 @@ static bool ingest_or_skip(exposure *e, size_t index, const settings *s,
 
 bool exposure_ingest(exposure *e, const settings *s, report *r)
 {
+	content *contents = calloc(s->nread, sizeof *contents);
+	bool good = contents != NULL;
+
 	memset(e, 0, sizeof *e);
 	e->files = calloc(s->nread, sizeof *e->files);
-	if (e->files == NULL)
+	if (!good || e->files == NULL) {
+		free(contents);
 		return report_memory(r);
-	for (; e->nfile < s->nread; e->nfile++) {
-		e->files[e->nfile].path = s->reads[e->nfile];
-		if (!ingest_or_skip(e, e->nfile, s, r)) {
-			e->nfile++;
-			return false;
-		}
 	}
-	return true;
+	content_read_all(contents, s->reads, s->nread, s->nthreads);
+	for (size_t i = 0; i < s->nread && good; i++) {
+		e->files[e->nfile++].path = s->reads[i];
+		good = ingest_or_skip(e, i, &contents[i], s, r);
+	}
+	for (size_t i = 0; i < s->nread; i++)
+		content_free(&contents[i]);
+	free(contents);
+	return good;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Maps from reference files, cut to the window of the reads. */
+/*
+ * Maps from reference files.  Of a map of the full detector the rows of the
+ * reads are kept, whole; where the reads lie in them is for the library.
+ */
 #ifndef REFERENCES_H
 #define REFERENCES_H
 
@@ -15,13 +18,17 @@ typedef struct calibration {
 } calibration;
 
 enum { ROLE_GAIN, ROLE_READ_NOISE, ROLE_BAD_PIXELS, ROLE_SATURATION,
-       ROLE_LINEARITY, NROLE };
+       ROLE_LINEARITY, ROLE_REFPIX, NROLE };
 
 typedef struct references {
-	float *gain, *read_noise, *saturation; /* (ny, nx) or NULL */
+	float *gain, *read_noise, *saturation; /* (ny, map_nx) or NULL */
 	uint32_t *bad_pixels;
 	float *coeffs, *limit, *pedestal;
 	size_t ncoef;
+	size_t map_nx; /* columns of all maps; 0: there is none */
+	size_t map_x;  /* of the first column of the reads */
+	float *left, *right; /* (noutputs, nlag) or NULL */
+	size_t nlag;
 	calibration rows[NROLE];
 } references;
 

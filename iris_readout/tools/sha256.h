@@ -3,6 +3,7 @@
 #ifndef SHA256_H
 #define SHA256_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@ typedef struct sha256 {
 	uint32_t state[8];
 	uint64_t length; /* bytes so far */
 	unsigned char block[64];
+	bool accelerated; /* by instructions of the processor; may be cleared */
 } sha256;
 
 void sha256_begin(sha256 *digest);

@@ -198,8 +198,8 @@ BAD_VALUES = [
     ({"jump_sigma": np.nan}, "jump_sigma: got nan"),
     ({"mode": "fowler"}, "mode: got 'fowler', expected one of utr, cds, mcds"),
     (
-        {"estimator": "likelihood"},
-        "estimator: got 'likelihood', which is not available, expected 'ols'",
+        {"estimator": "median"},
+        "estimator: got 'median', expected one of likelihood, ols",
     ),
     ({"nfowler": 0}, "nfowler: got 0"),
     ({"nthreads": -1}, "nthreads: got -1"),

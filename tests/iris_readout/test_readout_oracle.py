@@ -9,6 +9,13 @@ from oracles.ramp import fit_pixel, simulate_reads
 
 GAIN, NOISE = 0.5, 9.0
 SHAPE = (4, 6)
+OLS = {
+    "gain": GAIN,
+    "read_noise": NOISE,
+    "ref_pixels": 0,
+    "estimator": "ols",
+    "keep_reads": True,
+}
 
 
 def ramps(seed, nread):
@@ -25,9 +32,12 @@ def ramps(seed, nread):
 
 
 def assert_planes(result, y, x, expected, nread):
-    for name in ("rate", "var_read", "var_photon", "photon_factor", "chi2"):
+    """The library works in single precision: the rate to 1e-5 of its error, the rest to 1e-5."""
+    sigma = np.sqrt(expected["var_read"] + expected["var_photon"])
+    np.testing.assert_allclose(result.rate[y, x], expected["rate"], rtol=1e-6, atol=1e-5 * sigma)
+    for name in ("var_read", "var_photon", "photon_factor", "chi2"):
         got = getattr(result, name)[y, x]
-        np.testing.assert_allclose(got, expected[name], rtol=3e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(got, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
     assert result.nused[y, x] == expected["nused"]
     assert bool(result.dq[y, x] & Flag.JUMP_DET) == bool(expected["jumps"])
 
@@ -38,7 +48,7 @@ def test_slope_and_jumps(nread, threshold):
     for seed in range(3):
         reads, times = ramps(seed, nread)
         result = iris_readout.fit_ramp(
-            reads, times, gain=GAIN, read_noise=NOISE, ref_pixels=0, jump_sigma=threshold
+            reads, times, **OLS, jump_sigma=threshold
         )
         for y, x in np.ndindex(SHAPE):
             expected = fit_pixel(reads[:, y, x] * GAIN, times, NOISE, "utr", threshold)
@@ -46,7 +56,7 @@ def test_slope_and_jumps(nread, threshold):
             events = result.events[(result.events["y"] == y) & (result.events["x"] == x)]
             assert list(events["read"]) == [k + 1 for k, _, _ in expected["jumps"]]
             np.testing.assert_allclose(
-                events["amplitude"], [a for _, a, _ in expected["jumps"]], 1e-5
+                events["amplitude"], [a for _, a, _ in expected["jumps"]], 3e-5
             )
             np.testing.assert_allclose(events["sigma"], [s for _, _, s in expected["jumps"]], 1e-5)
 
@@ -71,7 +81,7 @@ def test_reads_after_saturation_are_as_if_they_were_not_there():
     reads[5:, 1, 2] = 65535
     reads[3:, 2, 2] = 60000
     result = iris_readout.fit_ramp(
-        reads, times, gain=GAIN, read_noise=NOISE, ref_pixels=0, saturation=60000, jump_sigma=3.0
+        reads, times, **OLS, saturation=60000, jump_sigma=3.0
     )
     for (y, x), nusable in {(1, 2): 5, (2, 2): 3}.items():
         expected = fit_pixel(reads[:nusable, y, x] * GAIN, times[:nusable], NOISE, "utr", 3.0)
@@ -88,9 +98,7 @@ def test_linearity_polynomial_is_numpys():
     result = iris_readout.fit_ramp(
         reads,
         times,
-        gain=GAIN,
-        read_noise=NOISE,
-        ref_pixels=0,
+        **OLS,
         jump_sigma=None,
         linearity=(planes, None, np.full(SHAPE, pedestal, np.float32)),
     )

@@ -119,3 +119,132 @@ def fit_pixel(charge, times, noise, mode="utr", threshold=None, nfowler=1):
         "nused": nused,
         "jumps": [(k, *significance(charge, times, noise, jumps, k)) for k in sorted(jumps)],
     }
+
+
+def read_covariance(times, noise, rate):
+    """Covariance of the reads: noise of each, and the charge that two of them have in common."""
+    return noise**2 * np.eye(len(times)) + max(rate, 0.0) * poisson_covariance(times)
+
+
+def segment_design(times, breaks):
+    """Columns: time, then the offset of each run of reads; a break is the first read of a run."""
+    runs = segments(len(times), breaks)
+    design = np.zeros((len(times), 1 + len(runs)))
+    design[:, 0] = times
+    for column, reads in enumerate(runs, 1):
+        design[reads, column] = 1.0
+    return design
+
+
+def weights_at(times, noise, breaks, rate):
+    """Weight of each read in every parameter of `segment_design`, best at a known rate."""
+    design = segment_design(times, breaks)
+    inverse = np.linalg.inv(read_covariance(times, noise, rate))
+    return np.linalg.solve(design.T @ inverse @ design, design.T @ inverse)
+
+
+def chi_square_at(charge, times, noise, breaks, rate):
+    """Quadratic form of the residuals of the best fit, with the covariance of a known rate."""
+    residual = charge - segment_design(times, breaks) @ (
+        weights_at(times, noise, breaks, rate) @ charge
+    )
+    return residual @ np.linalg.solve(read_covariance(times, noise, rate), residual)
+
+
+def common_rate(charge, times, noise, breaks=()):
+    """Rate that is its own best estimate: the covariance is that of the rate which it gives."""
+    rate = (charge[-1] - charge[0]) / (times[-1] - times[0])
+    for _ in range(200):
+        before, rate = rate, weights_at(times, noise, breaks, rate)[0] @ charge
+        if abs(rate - before) <= 1e-9 * abs(rate):
+            break
+    return rate
+
+
+def fit_likelihood(charge, times, noise, breaks=()):
+    """Rate of one pixel with the full covariance of its reads, variances, chi-square and reads used."""
+    charge, times = np.asarray(charge, float), np.asarray(times, float)
+    rate = common_rate(charge, times, noise, breaks)
+    weights = weights_at(times, noise, breaks, rate)[0]
+    factor = weights @ poisson_covariance(times) @ weights
+    freedom = len(times) - 2 - len(set(breaks))
+    squares = chi_square_at(charge, times, noise, breaks, rate)
+    return {
+        "rate": rate,
+        "var_read": noise**2 * weights @ weights,
+        "var_photon": max(rate, 0.0) * factor,
+        "photon_factor": factor,
+        "chi2": squares / freedom if freedom > 0 else np.nan,
+        "nused": sum(len(s) for s in segments(len(times), breaks) if len(s) > 1),
+        "weights": weights,
+    }
+
+
+def improvement(charge, times, noise, breaks, read, rate):
+    """Change of chi-square when the difference before `read` is left out, with one covariance for both."""
+    before = chi_square_at(charge, times, noise, breaks, rate)
+    return before - chi_square_at(charge, times, noise, {*breaks, read}, rate)
+
+
+def omission(charge, times, noise, breaks, read):
+    """What leaving out the difference before `read` gives: step, its sigmas, change of chi-square."""
+    more = {*breaks, read}
+    rate = common_rate(charge, times, noise, more)
+    contrast = np.zeros(2 + len(more))
+    after = 1 + sorted({0, *more}).index(read)
+    contrast[after], contrast[after - 1] = 1.0, -1.0
+    step = contrast @ weights_at(times, noise, more, rate)
+    variance = step @ read_covariance(times, noise, rate) @ step
+    gain = improvement(charge, times, noise, breaks, read, rate)
+    return step @ charge, step @ charge / np.sqrt(variance), gain
+
+
+def find_likelihood_jumps(charge, times, noise, threshold):
+    """Reads that first contain a jump, and how clear the least clear decision was [sigma].
+
+    It is not clear at all (0) which of two jumps comes first where that depends on the rate of the
+    covariance: that without the suspect, or that of all differences.
+    """
+    charge, times = np.asarray(charge, float), np.asarray(times, float)
+    breaks, margin = set(), np.inf
+    while True:
+        usable = [k for k in range(1, len(times)) if k not in breaks]
+        if len(usable) < 2:
+            return breaks, margin
+        found = {k: omission(charge, times, noise, breaks, k) for k in usable}
+        if len(usable) == 2:  # either may be left out: chi-square cannot tell which is the jump
+            worst = max(usable, key=lambda k: found[k][0])
+        else:
+            worst = max(usable, key=lambda k: found[k][2])
+            order = sorted((np.sqrt(found[k][2]) for k in usable), reverse=True)
+            rate = common_rate(charge, times, noise, breaks)
+            gains = {k: improvement(charge, times, noise, breaks, k, rate) for k in usable}
+            if order[0] > threshold:
+                clear = max(gains, key=gains.get) == worst
+                margin = min(margin, order[0] - order[1]) if clear else 0.0
+        significance = np.sqrt(found[worst][2])
+        margin = min(margin, abs(significance - threshold))
+        if significance <= threshold:
+            return breaks, margin
+        breaks.add(worst)
+
+
+def response_ramps(times, rate, gain, step):
+    """Straight ramps (nread, 1, 2 nread + 1) whose pixel k has read k raised by `step` DN, nread + k lowered.
+
+    On a straight ramp the weights of a fit do not change to first order, whatever they depend on, so that
+    `response` of the fitted rates gives the weight of every read.
+    """
+    nread = len(times)
+    counts = np.rint(2000 + rate * np.asarray(times) / gain).astype(int)
+    reads = np.repeat(counts[:, None], 2 * nread + 1, axis=1)
+    reads[range(nread), range(nread)] += step
+    reads[range(nread), range(nread, 2 * nread)] -= step
+    return reads[:, None, :].astype(np.uint16)
+
+
+def response(rates, gain, step):
+    """Weight of every read [1/s] from the rates of `response_ramps`."""
+    rates = np.asarray(rates, float).ravel()
+    nread = len(rates) // 2
+    return (rates[:nread] - rates[nread : 2 * nread]) / (2 * step * gain)

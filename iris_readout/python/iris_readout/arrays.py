@@ -37,13 +37,13 @@ def as_number(name: str, value: Any) -> float:
         raise InvalidTypeError(f"{name}: got {type(value).__name__}, expected a number") from error
 
 
-def as_shape(value: Any) -> tuple[int, int]:
-    """Return (ny, nx)."""
+def as_shape(value: Any, name: str = "shape", lowest: int = 1) -> tuple[int, int]:
+    """Return (ny, nx), or (y, x)."""
     try:
         ny, nx = value
     except (TypeError, ValueError) as error:
-        raise InvalidValueError(f"shape: got {value!r}, expected (ny, nx)") from error
-    return as_count("shape", ny, 1), as_count("shape", nx, 1)
+        raise InvalidValueError(f"{name}: got {value!r}, expected (ny, nx)") from error
+    return as_count(name, ny, lowest), as_count(name, nx, lowest)
 
 
 def check_shape(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

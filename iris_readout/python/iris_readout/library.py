@@ -29,16 +29,32 @@ from iris_readout.errors import (
     StateError,
 )
 
-__all__ = ["ABI", "Event", "Linearity", "Map", "Options", "Planes", "check", "library", "version"]
+__all__ = [
+    "ABI",
+    "Event",
+    "Linearity",
+    "Map",
+    "Options",
+    "Planes",
+    "Read",
+    "RefWeights",
+    "Window",
+    "check",
+    "library",
+    "version",
+]
 
-ABI = 1
+ABI = 2
 VARIABLE = "IRIS_READOUT_LIBRARY"
 NAME = "libiris_readout.so"
 
 OK, ERROR_MEMORY, ERROR_STATE = 0, 2, 8
 MODES = {"utr": 0, "cds": 1, "mcds": 2}
+ESTIMATORS = {"likelihood": 0, "ols": 1}
+INSTRUCTION_SETS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3}
+COMBINATIONS = {"mean": 0, "sum": 1}
 NATIVE, SWAPPED = 0, 1
-EVENT_KINDS = ("JUMP", "SATURATION")
+EVENT_KINDS = ("JUMP", "SATURATION", "SNOWBALL")
 DO_NOT_USE = 1
 
 
@@ -59,6 +75,18 @@ class Linearity(Structure):
     ]
 
 
+class RefWeights(Structure):
+    """``iris_refweights``."""
+
+    _fields_: ClassVar = [("nlag", c_size_t), ("left", c_void_p), ("right", c_void_p)]
+
+
+class Window(Structure):
+    """``iris_window``."""
+
+    _fields_: ClassVar = [("y", c_size_t), ("x", c_size_t), ("ny", c_size_t), ("nx", c_size_t)]
+
+
 class Options(Structure):
     """``iris_options``."""
 
@@ -66,17 +94,45 @@ class Options(Structure):
         ("ny", c_size_t),
         ("nx", c_size_t),
         ("mode", c_int),
+        ("estimator", c_int),
         ("nfowler", c_size_t),
         ("jump_sigma", c_double),
+        ("snowballs", c_int),
         ("saturation_grow", c_size_t),
         ("ref_pixels", c_size_t),
         ("noutputs", c_size_t),
+        ("side_rows", c_size_t),
+        ("ref_weights", RefWeights),
         ("nthreads", c_uint),
+        ("isa", c_int),
+        ("memory_limit", c_size_t),
+        ("keep_reads", c_int),
+        ("max_events", c_size_t),
         ("gain", Map),
         ("read_noise", Map),
         ("saturation", Map),
         ("bad_pixels", c_void_p),
         ("linearity", Linearity),
+        ("map_y", c_size_t),
+        ("map_x", c_size_t),
+        ("map_ny", c_size_t),
+        ("map_nx", c_size_t),
+        ("nguide", c_size_t),
+        ("guide", POINTER(Window)),
+        ("guide_margin", c_size_t),
+    ]
+
+
+class Read(Structure):
+    """``iris_read``."""
+
+    _fields_: ClassVar = [
+        ("counts", c_void_p),
+        ("order", c_int),
+        ("seconds", c_double),
+        ("weight", c_double),
+        ("dropped", c_int),
+        ("borrowed", c_int),
     ]
 
 
@@ -114,13 +170,20 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "iris_options_init": (None, [POINTER(Options), c_size_t, c_size_t]),
     "iris_ramp_create": (c_int, [POINTER(c_void_p), POINTER(Options), POINTER(c_char), c_size_t]),
     "iris_ramp_push": (c_int, [c_void_p, c_void_p, c_int, c_double]),
+    "iris_ramp_push_read": (c_int, [c_void_p, POINTER(Read)]),
     "iris_ramp_nread": (c_size_t, [c_void_p]),
     "iris_ramp_finish": (c_int, [c_void_p, POINTER(Planes)]),
     "iris_ramp_events": (POINTER(Event), [c_void_p, POINTER(c_size_t)]),
+    "iris_ramp_lost_events": (c_size_t, [c_void_p]),
+    "iris_ramp_folding": (c_double, [c_void_p]),
+    "iris_ramp_isa": (c_char_p, [c_void_p]),
     "iris_ramp_reset": (c_int, [c_void_p]),
     "iris_ramp_error": (c_char_p, [c_void_p]),
     "iris_ramp_destroy": (None, [c_void_p]),
-    "iris_combine_ramps": (c_int, [POINTER(Planes), c_size_t, c_size_t, POINTER(Planes)]),
+    "iris_combine_ramps": (
+        c_int,
+        [POINTER(Planes), c_size_t, c_size_t, c_int, c_double, POINTER(Planes)],
+    ),
     "iris_merge_headers": (
         c_int,
         [POINTER(c_char_p), POINTER(c_size_t), c_size_t, POINTER(c_void_p), POINTER(c_size_t)],

@@ -63,8 +63,6 @@ _RAW_EVENT_DTYPE = np.dtype(
     ]
 )
 
-ESTIMATORS = ("ols",)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RampResult:
@@ -85,11 +83,11 @@ class RampResult:
     dq : ndarray (ny, nx) uint32
         Data-quality bits.
     chi2 : ndarray (ny, nx) float32
-        Chi-square per degree of freedom of the differences of reads; NaN at none.
+        Chi-square per degree of freedom of the differences of reads; NaN at none, or where only sums were kept.
     nused : ndarray (ny, nx) uint16
         Number of reads used.
     events : ndarray (nevent,)
-        Jumps and saturations: fields ramp, read (first read that has it, from 1), y, x, kind, amplitude [e-],
+        Jumps, saturations and snowballs: fields ramp, read (first read that has it, from 1), y, x, kind, amplitude [e-],
         sigma; sorted by ramp, y, x, read.
     """
 
@@ -111,10 +109,11 @@ class RampFitter:
     shape : tuple of int
         (ny, nx) of the reads.
     mode : {"utr", "cds", "mcds"}
-        Least-squares slope of all usable reads; last minus first usable read; mean of the last minus mean of the
-        first `nfowler` usable reads (of half of them where there are fewer).
-    estimator : {"ols"}
-        Of ``utr``: equal weights for all reads, one slope and an offset after each jump.
+        Slope of all usable reads; last minus first usable read; mean of the last minus mean of the first `nfowler`
+        usable reads (of half of them where there are fewer).
+    estimator : {"likelihood", "ols"}
+        Of ``utr``: generalised least squares of the differences of reads; or ordinary least squares of the reads with
+        one slope and an offset after each jump, a quick look.
     gain : float or ndarray (ny, nx) float32
         Gain [e-/DN], above 0.
     read_noise : float or ndarray (ny, nx) float32
@@ -138,6 +137,26 @@ class RampFitter:
         Reads in each mean of ``mcds``.
     nthreads : int
         Threads; 0 for one per processor. Results do not depend on it.
+    snowballs : bool
+        Look for snowballs too where there is a jump test, and mask their halos.
+    side_rows : int
+        Rows over which the side reference columns are smoothed, odd; 0 for no correction by them.
+    ref_weights : tuple of ndarray (noutputs, nlag) float32, optional
+        ``(left, right)``: kernels of the frequency-weighted reference correction in place of the smoothing.
+    isa : {"auto", "baseline", "avx2", "avx512"}
+        Instruction set; ``auto`` is that of the variable IRIS_ISA, else the best. Results do not depend on it.
+    memory_limit : int
+        Bytes of reads that are kept before they are folded into resultants; 0 for 1.75e9.
+    keep_reads : bool
+        Keep the reads also where sums would do (``ols`` without a jump test, ``cds``): needed for weights and chi2.
+    max_events : int
+        Room for events; 0 for four per pixel.
+    map_origin : tuple of int, optional
+        (y, x) of the reads in maps of a larger detector; None where maps are as large as the reads.
+    guide_windows : sequence of tuple of int
+        Rectangles (y, x, ny, nx) that get SUBARRAY and DO_NOT_USE.
+    guide_margin : int
+        Pixels around the guide windows that get them too.
 
     Raises
     ------
@@ -156,7 +175,7 @@ class RampFitter:
         self,
         shape: tuple[int, int],
         mode: str = "utr",
-        estimator: str = "ols",
+        estimator: str = "likelihood",
         *,
         gain: Any,
         read_noise: Any,
@@ -169,26 +188,51 @@ class RampFitter:
         saturation_grow: int = 0,
         nfowler: int = 1,
         nthreads: int = 0,
+        snowballs: bool = True,
+        side_rows: int = 11,
+        ref_weights: tuple[Any, Any] | None = None,
+        isa: str = "auto",
+        memory_limit: int = 0,
+        keep_reads: bool = False,
+        max_events: int = 0,
+        map_origin: tuple[int, int] | None = None,
+        guide_windows: Sequence[tuple[int, int, int, int]] = (),
+        guide_margin: int = 0,
     ) -> None:
         self.shape = as_shape(shape)
         self._keep: list[npt.NDArray[Any]] = []
+        self._borrowed: list[npt.NDArray[np.uint16]] = []
         self._finished = False
         self._lock = threading.Lock()
         options = lib.Options()
         library().iris_options_init(ctypes.byref(options), *self.shape)
-        options.mode = _as_mode(mode, estimator)
+        options.mode = _as_choice("mode", mode, lib.MODES)
+        options.estimator = _as_choice("estimator", estimator, lib.ESTIMATORS)
+        options.isa = _as_choice("isa", isa, lib.INSTRUCTION_SETS)
         options.nfowler = as_count("nfowler", nfowler, 1)
         options.jump_sigma = _as_threshold(jump_sigma)
         options.saturation_grow = as_count("saturation_grow", saturation_grow, 0)
         options.ref_pixels = as_count("ref_pixels", ref_pixels, 0)
         options.noutputs = as_count("noutputs", noutputs, 1)
+        options.side_rows = as_count("side_rows", side_rows, 0)
         options.nthreads = as_count("nthreads", nthreads, 0)
+        options.memory_limit = as_count("memory_limit", memory_limit, 0, 2**62)
+        options.max_events = as_count("max_events", max_events, 0, 2**48)
+        options.snowballs = bool(snowballs)
+        options.keep_reads = bool(keep_reads)
+        if ref_weights is not None:
+            options.ref_weights = self._ref_weights(ref_weights, options.noutputs)
+        options.guide_margin = as_count("guide_margin", guide_margin, 0)
+        self._set_guide(options, guide_windows)
+        self._map_shape = self.shape
+        if map_origin is not None:
+            self._set_origin(options, map_origin, (gain, read_noise, saturation, bad_pixels, linearity))
         options.gain = self._map("gain", gain)
         options.read_noise = self._map("read_noise", read_noise)
         if saturation is not None:
             options.saturation = self._map("saturation", saturation)
         if bad_pixels is not None:
-            options.bad_pixels = self._view(as_dq("bad_pixels", bad_pixels, self.shape))
+            options.bad_pixels = self._view(as_dq("bad_pixels", bad_pixels, self._map_shape))
         if linearity is not None:
             options.linearity = self._linearity(linearity)
         self._ramp = self._create(options)
@@ -211,7 +255,7 @@ class RampFitter:
     def _map(self, name: str, value: Any) -> lib.Map:
         if np.ndim(value) == 0:
             return lib.Map(None, as_number(name, value))
-        return lib.Map(self._view(as_map(name, value, self.shape)), math.nan)
+        return lib.Map(self._view(as_map(name, value, self._map_shape)), math.nan)
 
     def _linearity(self, linearity: tuple[Any, Any, Any]) -> lib.Linearity:
         try:
@@ -224,20 +268,87 @@ class RampFitter:
             raise InvalidValueError(
                 f"linearity coeffs: got shape {np.shape(coeffs)}, expected (ncoef, ny, nx)"
             )
-        coeffs = as_map("linearity coeffs", coeffs, (len(coeffs), *self.shape))
+        coeffs = as_map("linearity coeffs", coeffs, (len(coeffs), *self._map_shape))
         result = lib.Linearity(len(coeffs), self._view(coeffs), None, None)
         if limit is not None:
-            result.limit = self._view(as_map("linearity limit", limit, self.shape))
+            result.limit = self._view(as_map("linearity limit", limit, self._map_shape))
         if pedestal is not None:
-            result.pedestal = self._view(as_map("linearity pedestal", pedestal, self.shape))
+            result.pedestal = self._view(as_map("linearity pedestal", pedestal, self._map_shape))
         return result
+
+    def _ref_weights(self, weights: tuple[Any, Any], noutputs: int) -> lib.RefWeights:
+        try:
+            left, right = weights
+        except (TypeError, ValueError) as error:
+            raise InvalidTypeError("ref_weights: expected a tuple (left, right)") from error
+        nlag = np.shape(left)[-1] if np.ndim(left) == 2 else 0
+        if nlag == 0:
+            raise InvalidValueError(
+                f"ref_weights left: got shape {np.shape(left)}, expected (noutputs, nlag)"
+            )
+        shape = (noutputs, nlag)
+        return lib.RefWeights(
+            nlag,
+            self._view(as_map("ref_weights left", left, shape)),
+            self._view(as_map("ref_weights right", right, shape)),
+        )
+
+    def _set_guide(
+        self, options: lib.Options, windows: Sequence[tuple[int, int, int, int]]
+    ) -> None:
+        try:
+            rectangles = [[as_count("guide_windows", v, 0) for v in window] for window in windows]
+        except TypeError as error:
+            raise InvalidTypeError(
+                f"guide_windows: got {windows!r}, expected (y, x, ny, nx) each"
+            ) from error
+        if any(len(rectangle) != 4 for rectangle in rectangles):
+            raise InvalidValueError(f"guide_windows: got {windows!r}, expected (y, x, ny, nx) each")
+        self._guide = (lib.Window * len(rectangles))(*[lib.Window(*r) for r in rectangles])
+        options.nguide = len(rectangles)
+        options.guide = self._guide
+
+    def _set_origin(
+        self, options: lib.Options, origin: tuple[int, int], maps: Sequence[Any]
+    ) -> None:
+        """Note where the reads lie in maps that are larger than they are."""
+        y, x = as_shape(origin, "map_origin", 0)
+        arrays = [m[0] if isinstance(m, (tuple, list)) else m for m in maps]
+        arrays = [array for array in arrays if np.ndim(array) >= 2]
+        if not arrays:
+            raise InvalidValueError("map_origin: got no map, expected at least one map of the detector")
+        self._map_shape = as_shape(np.shape(arrays[0])[-2:])
+        options.map_y, options.map_x = y, x
+        options.map_ny, options.map_nx = self._map_shape
 
     @property
     def nread(self) -> int:
-        """Number of reads of the ramp so far."""
+        """Number of reads of the ramp so far, those that were dropped counted."""
         return int(library().iris_ramp_nread(self._ramp))
 
-    def push(self, read: npt.NDArray[np.uint16], time_s: float) -> None:
+    @property
+    def isa(self) -> str:
+        """Instruction set in use."""
+        return str(library().iris_ramp_isa(self._ramp).decode())
+
+    @property
+    def folding(self) -> float:
+        """Reads in the average resultant; 1 where none were folded."""
+        return float(library().iris_ramp_folding(self._ramp))
+
+    @property
+    def lost_events(self) -> int:
+        """Events of the last fit for which there was no room."""
+        return int(library().iris_ramp_lost_events(self._ramp))
+
+    def push(
+        self,
+        read: npt.NDArray[np.uint16],
+        time_s: float,
+        *,
+        weight: float = 1.0,
+        dropped: bool = False,
+    ) -> None:
         """Take one read; the first one after :meth:`finish` begins a new ramp.
 
         Parameters
@@ -246,21 +357,43 @@ class RampFitter:
             Raw counts [DN] in either byte order; may be reused when the call returns.
         time_s : float
             Start of the read since the reset [s], later than that of the read before.
+        weight : float
+            Of the charge collected since the read before, 0 to 1; that of the first read has no meaning.
+        dropped : bool
+            Count the read, but do not use it.
 
         Raises
         ------
         InvalidTypeError
             The read is not uint16.
         InvalidValueError
-            Its shape is wrong, or the time is negative, not finite or does not rise.
+            Its shape is wrong, the time is negative, not finite or does not rise, or the weight is out of range.
+        OutOfMemoryError
+            Reads with weights, or of ``cds`` and ``mcds``, do not fit into the memory limit.
         """
+        self._push(read, time_s, weight, dropped, borrowed=False)
+
+    def _push(
+        self, read: Any, time_s: float, weight: float, dropped: bool, *, borrowed: bool
+    ) -> None:
+        """Push a read; a borrowed one stays as it is until the next reset."""
         with self._lock:
             if self._finished:
                 check(library().iris_ramp_reset(self._ramp))
                 self._finished = False
-            counts, order = as_read(read, self.shape, self.nread + 1)
-            seconds = as_number(f"time of read {self.nread + 1}", time_s)
-            status = library().iris_ramp_push(self._ramp, counts.ctypes.data, order, seconds)
+            number = self.nread + 1
+            counts, order = as_read(read, self.shape, number)
+            one = lib.Read(
+                counts.ctypes.data,
+                order,
+                as_number(f"time of read {number}", time_s),
+                as_number(f"weight of read {number}", weight),
+                bool(dropped),
+                borrowed,
+            )
+            if borrowed:
+                self._borrowed.append(counts)
+            status = library().iris_ramp_push_read(self._ramp, ctypes.byref(one))
             check(status, library().iris_ramp_error(self._ramp))
 
     def finish(
@@ -317,9 +450,14 @@ class RampFitter:
 def fit_ramp(
     reads: Sequence[npt.NDArray[np.uint16]] | npt.NDArray[np.uint16],
     times: Sequence[float] | npt.NDArray[np.float64],
+    *,
+    weights: Sequence[float] | npt.NDArray[np.float64] | None = None,
+    drop: Iterable[int] = (),
+    out: RampResult | None = None,
+    planes: Iterable[str] | None = None,
     **options: Any,
 ) -> RampResult:
-    """Fit one ramp whose reads are all there.
+    """Fit one ramp whose reads are all there; contiguous reads are not copied.
 
     Parameters
     ----------
@@ -327,6 +465,12 @@ def fit_ramp(
         Raw counts [DN].
     times : array_like (nread,)
         Start of each read since the reset [s], rising.
+    weights : array_like (nread,), optional
+        Of the charge collected since the read before, 0 to 1 each; the first has no meaning.
+    drop : iterable of int
+        Numbers of reads, from 1, that are not used.
+    out, planes
+        As for :meth:`RampFitter.finish`.
     **options
         As for :class:`RampFitter`.
 
@@ -354,19 +498,34 @@ def fit_ramp(
         )
     if len(reads) == 0:
         raise InvalidValueError("reads: got none, expected at least 2")
+    if weights is not None and len(weights) != len(reads):
+        raise InvalidValueError(
+            f"weights: got {len(weights)} weights for {len(reads)} reads, expected one each"
+        )
+    dropped = {as_count("drop", number, 1, len(reads)) for number in drop}
+    if weights is not None:
+        options = {"keep_reads": True, **options}
     fitter = RampFitter(np.shape(reads[0]), **options)
-    for read, time_s in zip(reads, times, strict=True):
-        fitter.push(read, time_s)
-    return fitter.finish()
+    for number, (read, time_s) in enumerate(zip(reads, times, strict=True), 1):
+        weight = 1.0 if weights is None else weights[number - 1]
+        fitter._push(read, time_s, weight, number in dropped, borrowed=True)  # noqa: SLF001
+    return fitter.finish(out, planes)
 
 
-def combine_ramps(results: Sequence[RampResult]) -> RampResult:
+def combine_ramps(
+    results: Sequence[RampResult], combination: str = "mean", reject_sigma: float | None = 5.0
+) -> RampResult:
     """Combine the ramps of one exposure pixel by pixel.
 
     Parameters
     ----------
     results : sequence of RampResult
         Results of one shape, each with rate, var_read, var_photon, photon_factor and dq.
+    combination : {"mean", "sum"}
+        Weighted mean, or sum; where a ramp has no rate, the others stand in for it.
+    reject_sigma : float or None
+        A ramp that lies so many sigmas from the combination of the others is not used, as long as two remain, and the
+        pixel gets OUTLIER; where two ramps differ so much, it gets UNRELIABLE_SLOPE. None for no test.
 
     Returns
     -------
@@ -398,7 +557,17 @@ def combine_ramps(results: Sequence[RampResult]) -> RampResult:
     arrays = {name: np.empty(shape, PLANES[name]) for name in names}
     ramps = (lib.Planes * len(inputs))(*[_as_planes(planes) for planes in inputs])
     size = arrays["rate"].size
-    check(library().iris_combine_ramps(ramps, len(inputs), size, ctypes.byref(_as_planes(arrays))))
+    rule = _as_choice("combination", combination, lib.COMBINATIONS)
+    sigma = 0.0 if reject_sigma is None else as_number("reject_sigma", reject_sigma)
+    if reject_sigma is not None and not (math.isfinite(sigma) and sigma > 0):
+        raise InvalidValueError(
+            f"reject_sigma: got {sigma}, expected a number above 0, or None for no test"
+        )
+    check(
+        library().iris_combine_ramps(
+            ramps, len(inputs), size, rule, sigma, ctypes.byref(_as_planes(arrays))
+        )
+    )
     return _result(arrays, _join_events(results))
 
 
@@ -431,15 +600,10 @@ def _join_events(results: Sequence[RampResult]) -> npt.NDArray[np.void] | None:
     return np.concatenate(parts)
 
 
-def _as_mode(mode: str, estimator: str) -> int:
-    if mode not in lib.MODES:
-        raise InvalidValueError(f"mode: got {mode!r}, expected one of {', '.join(lib.MODES)}")
-    if estimator not in ESTIMATORS:
-        raise InvalidValueError(
-            f"estimator: got {estimator!r}, which is not available, "
-            f"expected {' or '.join(map(repr, ESTIMATORS))}"
-        )
-    return lib.MODES[mode]
+def _as_choice(name: str, value: str, choices: dict[str, int]) -> int:
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidValueError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
+    return choices[value]
 
 
 def _as_threshold(jump_sigma: float | None) -> float:

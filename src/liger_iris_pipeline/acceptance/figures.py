@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import numpy.typing as npt
 from astropy.io import fits
 from scipy.spatial import cKDTree
 
+from liger_iris_pipeline.acceptance.table import Row
 from liger_iris_pipeline.algorithms.mosaic import photometry
 from liger_iris_pipeline.dq import Flag
 
 __all__ = [
-    "Row",
     "blank_pull",
     "matched",
     "photometric_pulls",
@@ -31,31 +30,6 @@ EDGE = 25
 
 BLANK = 0.02
 """A pixel is blank if stars add less than this fraction of the sky to it."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure.
-
-    Attributes
-    ----------
-    name : str
-        What was measured.
-    value : float
-        The figure.
-    limit : str
-        What it must be.
-    passed : bool
-        Whether it is.
-    count : int
-        Number of things it was measured on, 0 where that says nothing.
-    """
-
-    name: str
-    value: float
-    limit: str
-    passed: bool
-    count: int = 0
 
 
 def table_text(rows: Sequence[Row]) -> str:
@@ -73,14 +47,12 @@ def table_text(rows: Sequence[Row]) -> str:
     """
     lines = [f"{'figure':44s} {'value':>10s} {'limit':>14s} {'of':>6s}"]
     for row in rows:
-        value = (
-            f"{row.value:.0f}"
-            if row.value == int(row.value) and row.limit[-1].isdigit() and "." not in row.limit
-            else f"{row.value:.4f}"
-        )
+        limit = row.limit.text
+        whole = row.figure == int(row.figure) and limit[-1].isdigit() and "." not in limit
+        value = f"{row.figure:.0f}" if whole else f"{row.figure:.4f}"
         count = str(row.count) if row.count else ""
         lines.append(
-            f"{row.name:44s} {value:>10s} {row.limit:>14s} {count:>6s}  {'pass' if row.passed else 'FAIL'}"
+            f"{row.name:44s} {value:>10s} {limit:>14s} {count:>6s}  {'pass' if row.passed else 'FAIL'}"
         )
     return "\n".join(lines)
 

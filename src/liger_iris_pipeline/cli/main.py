@@ -101,7 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"iris-drs {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_simulate, _add_calibrate, _add_reduce, _add_info, _add_show, _add_demo):
+    for add in (
+        _add_simulate,
+        _add_calibrate,
+        _add_reduce,
+        _add_info,
+        _add_show,
+        _add_demo,
+        _add_acceptance,
+    ):
         add(commands, common)
     return parser
 
@@ -240,6 +248,28 @@ def _add_demo(
     parser.set_defaults(run=_demo)
 
 
+def _add_acceptance(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Describe ``acceptance``."""
+    parser = commands.add_parser(
+        "acceptance", parents=[common], help="hold figures against simulated truth and real data"
+    )
+    parser.add_argument("--quick", action="store_true", help="a reduced form, about a minute")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("acceptance"),
+        metavar="DIR",
+        help="folder for acceptance.json and acceptance.html [acceptance]",
+    )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only groups with this in their names"
+    )
+    parser.add_argument("--seed", type=int, default=2026, metavar="N")
+    parser.set_defaults(run=_acceptance)
+
+
 def _simulate(options: argparse.Namespace) -> None:
     from liger_iris_pipeline.simulator import simulate
 
@@ -314,6 +344,30 @@ def _demo(options: argparse.Namespace) -> None:
     if not report.passed:
         raise IrisError(
             "demo: table: got a figure beyond its limit, expected all within; see the rows marked FAIL"
+        )
+
+
+def _acceptance(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from liger_iris_pipeline.acceptance.catalogue import all_groups
+    from liger_iris_pipeline.acceptance.run import run_groups, write_report
+
+    groups = all_groups(quick=options.quick, seed=options.seed)
+    form = "quick" if options.quick else "full"
+    with Progress() as progress:
+        report = run_groups(
+            groups, seed=options.seed, form=form, only=options.only, progress=progress
+        )
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(report.table())
+    for note in report.notes:
+        print(f"left out: {note}")
+    for path in write_report(report, options.out):
+        print(path)
+    if not report.passed:
+        raise IrisError(
+            "acceptance: table: got a figure beyond its limit, expected all within; see the rows marked FAIL"
         )
 
 

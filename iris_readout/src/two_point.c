@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Jumps: a leave-one-out test of each difference of neighbouring reads against
+ * The two-point test: a leave-one-out test of each difference of neighbouring reads against
  * the rate of all the others.
  *
  *     r_i = d_i - dt_i (D - d_i) / (T - dt_i),  D = sum d_j,  T = sum dt_j
@@ -36,15 +36,15 @@ static sums add_up(const iris_pixel *pixel)
 	sums s = {0.0, 0.0, 0.0, 0};
 	size_t i;
 
-	for (i = 1; i < pixel->nread; i++) {
+	for (i = 1; i < pixel->nsample; i++) {
 		if (pixel->broken[i])
 			continue;
 		s.charge += pixel->charge[i] - pixel->charge[i - 1];
 		s.time += pixel->time[i] - pixel->time[i - 1];
 		if (pixel->broken[i - 1])
-			s.ends += pixel->noise[i - 1];
-		if (i + 1 == pixel->nread || pixel->broken[i + 1])
-			s.ends += pixel->noise[i];
+			s.ends += pixel->variance;
+		if (i + 1 == pixel->nsample || pixel->broken[i + 1])
+			s.ends += pixel->variance;
 		s.count++;
 	}
 	return s;
@@ -59,13 +59,13 @@ static double residual(const iris_pixel *pixel, const sums *s, size_t i,
 	const double rate = (s->charge - charge) / (s->time - time);
 	const double f = time / (s->time - time);
 	const bool first = pixel->broken[i - 1];
-	const bool last = i + 1 == pixel->nread || pixel->broken[i + 1];
+	const bool last = i + 1 == pixel->nsample || pixel->broken[i + 1];
 	const double joined = (1.0 + f) * (1.0 + f);
 	const double alone = 1.0 - f * f; /* an end: s->ends has f^2 of it */
 
 	*variance = f * f * s->ends
-		+ (first ? alone : joined) * pixel->noise[i - 1]
-		+ (last ? alone : joined) * pixel->noise[i]
+		+ (first ? alone : joined) * pixel->variance
+		+ (last ? alone : joined) * pixel->variance
 		+ fmax(rate, 0.0) * time * (1.0 + f);
 	return charge - rate * time;
 }
@@ -77,7 +77,7 @@ static size_t most_significant(const iris_pixel *pixel, const sums *s,
 	double highest = threshold * threshold;
 	size_t found = 0, i;
 
-	for (i = 1; i < pixel->nread; i++) {
+	for (i = 1; i < pixel->nsample; i++) {
 		double r, variance;
 
 		if (pixel->broken[i])
@@ -97,7 +97,7 @@ static size_t larger_of_two(const iris_pixel *pixel, const sums *s,
 {
 	size_t i;
 
-	for (i = 1; i < pixel->nread; i++) {
+	for (i = 1; i < pixel->nsample; i++) {
 		double r, variance;
 
 		if (pixel->broken[i])
@@ -112,7 +112,7 @@ static size_t larger_of_two(const iris_pixel *pixel, const sums *s,
 /* Amplitude of a broken difference against all that are left. */
 static void measure(iris_pixel pixel, iris_jump *jump)
 {
-	const size_t i = jump->read;
+	const size_t i = jump->sample;
 	double variance;
 	sums s;
 
@@ -126,12 +126,12 @@ static void measure(iris_pixel pixel, iris_jump *jump)
 /*
  * Find the jumps of one pixel and break the ramp at them.
  *
- * Given:    pixel      charge, noise, time; broken[0] set, the others clear
+ * Given:    pixel      charge, variance, time; broken[0] set, the others clear
  *           threshold  two-sided, in sigma
- * Returned: jumps      (nread) in order of time
+ * Returned: jumps      (nsample) in order of time
  *           the number of jumps; broken is set at each
  */
-size_t iris_jump_find(const iris_pixel *pixel, double threshold,
+size_t iris_two_point_find(const iris_pixel *pixel, double threshold,
 		      iris_jump *jumps)
 {
 	size_t count = 0, found, i;
@@ -151,10 +151,10 @@ size_t iris_jump_find(const iris_pixel *pixel, double threshold,
 	if (count == 0)
 		return 0;
 	count = 0;
-	for (i = 1; i < pixel->nread; i++) {
+	for (i = 1; i < pixel->nsample; i++) {
 		if (!pixel->broken[i])
 			continue;
-		jumps[count].read = i;
+		jumps[count].sample = i;
 		measure(*pixel, &jumps[count]);
 		count++;
 	}

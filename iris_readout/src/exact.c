@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The likelihood fit of one pixel with any mask of differences, in double
+ * precision: for pixels that the vector code found suspect.
+ *
+ * Differences of neighbouring samples have a tridiagonal covariance C (see
+ * iris_pattern); a difference that is masked is taken out together with its row
+ * and column.  One forward sweep of the L D L^T factors and one backward sweep
+ * give C^-1 r, C^-1 t and the diagonal of C^-1 (Brandt 2024, PASP 136, 045004).
+ *
+ * Jumps (Brandt 2024, PASP 136, 045005): leaving out difference i, or i and
+ * i + 1 where a hit inside a resultant spoils both, lowers chi-square.  A
+ * candidate is judged with the covariance at the rate found without it: at the
+ * rate with it, its own charge would count as noise and hide it.
+ */
+#include "internal.h"
+
+#include <math.h>
+
+/* Judged anew with the better covariance from this part of a threshold on. */
+#define WORTH_A_LOOK 0.75
+
+/* Sums and arrays of one pair of sweeps; arrays are (nsample - 1). */
+typedef struct solution {
+	double a, b, g; /* r' C^-1 r, t' C^-1 r, t' C^-1 t */
+	double *u, *v;  /* C^-1 r, C^-1 t */
+	double *d;      /* diagonal of C^-1 */
+	double *l;      /* -l[i] d[i + 1]: next to it */
+} solution;
+
+typedef struct candidate {
+	size_t difference;
+	bool pair;     /* with the next one */
+	double excess; /* of chi-square over the threshold */
+} candidate;
+
+typedef struct test {
+	double one, two; /* thresholds of chi-square */
+	bool pairs;
+} test;
+
+static size_t differences(const iris_pixel *pixel)
+{
+	return pixel->nsample > 0 ? pixel->nsample - 1 : 0;
+}
+
+static bool present(const iris_pixel *pixel, size_t i)
+{
+	return !pixel->broken[i + 1];
+}
+
+static size_t count_present(const iris_pixel *pixel)
+{
+	size_t count = 0, i;
+
+	for (i = 0; i < differences(pixel); i++)
+		count += present(pixel, i);
+	return count;
+}
+
+static double step(const iris_pattern *p, size_t i)
+{
+	return p->time[i + 1] - p->time[i];
+}
+
+static double charge(const iris_pixel *pixel, size_t i)
+{
+	return pixel->charge[i + 1] - pixel->charge[i];
+}
+
+static double on_diagonal(const iris_pattern *p, double rate, double s2,
+			  size_t i)
+{
+	return rate * (p->tau[i] + p->tau[i + 1] - 2.0 * p->time[i])
+		+ s2 * (1.0 / p->count[i] + 1.0 / p->count[i + 1]);
+}
+
+/* Between differences i - 1 and i, which share sample i. */
+static double off_diagonal(const iris_pattern *p, double rate, double s2,
+			   size_t i)
+{
+	return rate * (p->time[i] - p->tau[i]) - s2 / p->count[i];
+}
+
+/* As in the vector code: the mean without the extremes. */
+static double first_guess(const iris_pattern *p, const iris_pixel *pixel)
+{
+	double sum = 0.0, time = 0.0;
+	size_t low = SIZE_MAX, high = SIZE_MAX, count = 0, i;
+
+	for (i = 0; i < differences(pixel); i++) {
+		const double rate = charge(pixel, i) / step(p, i);
+
+		if (!present(pixel, i))
+			continue;
+		sum += charge(pixel, i);
+		time += step(p, i);
+		count++;
+		if (low == SIZE_MAX || rate < charge(pixel, low) / step(p, low))
+			low = i;
+		if (high == SIZE_MAX
+		    || rate > charge(pixel, high) / step(p, high))
+			high = i;
+	}
+	if (count < 3 || low == high)
+		return sum / time;
+	return (sum - charge(pixel, low) - charge(pixel, high))
+		/ (time - step(p, low) - step(p, high));
+}
+
+/*
+ * Solve with the covariance at `rate`, its diagonal divided by the weights of
+ * the intervals if asked; residuals are taken about `about`.  Masked
+ * differences have u = v = d = l = 0.
+ */
+static void solve_weighted(const iris_pattern *p, const iris_pixel *pixel,
+			   double rate, double about, bool weighted,
+			   solution *s)
+{
+	const size_t n = differences(pixel);
+	const double photons = fmax(rate, 0.0);
+	double y = 0.0, z = 0.0, pivot = 1.0;
+	bool joined = false;
+	size_t i;
+
+	s->a = s->b = s->g = 0.0;
+	for (i = 0; i < n; i++) {
+		const double off = joined && i > 0
+			? off_diagonal(p, photons, pixel->variance, i) : 0.0;
+		const double factor = off / pivot;
+
+		s->u[i] = s->v[i] = s->d[i] = s->l[i] = 0.0;
+		if (i > 0)
+			s->l[i - 1] = present(pixel, i) ? factor : 0.0;
+		joined = present(pixel, i);
+		if (!joined)
+			continue;
+		y = charge(pixel, i) - about * step(p, i)
+			- (off != 0.0 ? factor * y : 0.0);
+		z = step(p, i) - (off != 0.0 ? factor * z : 0.0);
+		pivot = on_diagonal(p, photons, pixel->variance, i)
+			/ (weighted ? p->weight[i + 1] : 1.0) - factor * off;
+		s->a += y * y / pivot;
+		s->b += y * z / pivot;
+		s->g += z * z / pivot;
+		s->u[i] = y / pivot;
+		s->v[i] = z / pivot;
+		s->d[i] = 1.0 / pivot;
+	}
+	for (i = n; i-- > 0;) {
+		if (!present(pixel, i) || i + 1 == n || !present(pixel, i + 1))
+			continue;
+		s->u[i] -= s->l[i] * s->u[i + 1];
+		s->v[i] -= s->l[i] * s->v[i + 1];
+		s->d[i] += s->l[i] * s->l[i] * s->d[i + 1];
+	}
+}
+
+static void solve(const iris_pattern *p, const iris_pixel *pixel, double rate,
+		  double about, solution *s)
+{
+	solve_weighted(p, pixel, rate, about, false, s);
+}
+
+/* Two passes from a first guess: the rate, and its solution about itself. */
+static double fit_rate(const iris_pattern *p, const iris_pixel *pixel,
+		       solution *s)
+{
+	double rate = first_guess(p, pixel), better;
+
+	solve(p, pixel, rate, rate, s);
+	rate += s->b / s->g;
+	solve(p, pixel, rate, rate, s);
+	better = rate + s->b / s->g;
+	solve(p, pixel, rate, better, s);
+	return better;
+}
+
+/* What chi-square gains when difference i is left out. */
+static double gain_of_one(const solution *s, size_t i)
+{
+	return s->u[i] * s->u[i] / (s->d[i] - s->v[i] * s->v[i] / s->g);
+}
+
+/* The same for i and i + 1; the 2 x 2 form of the matrix of the residuals. */
+static double gain_of_two(const solution *s, size_t i)
+{
+	const double own = s->d[i] - s->v[i] * s->v[i] / s->g;
+	const double next = s->d[i + 1] - s->v[i + 1] * s->v[i + 1] / s->g;
+	const double both = -s->l[i] * s->d[i + 1]
+		- s->v[i] * s->v[i + 1] / s->g;
+
+	return (s->u[i] * s->u[i] * next - 2.0 * s->u[i] * s->u[i + 1] * both
+		+ s->u[i + 1] * s->u[i + 1] * own)
+		/ (own * next - both * both);
+}
+
+static double gain(const solution *s, const candidate *c)
+{
+	return c->pair ? gain_of_two(s, c->difference)
+		: gain_of_one(s, c->difference);
+}
+
+/* Two neighbours that share a sample of several reads. */
+static bool is_pair(const iris_pattern *p, const iris_pixel *pixel, size_t i)
+{
+	return i + 1 < differences(pixel) && present(pixel, i)
+		&& present(pixel, i + 1) && p->count[i + 1] > 1.0;
+}
+
+static candidate best(const iris_pattern *p, const iris_pixel *pixel,
+		      const solution *s, const test *t)
+{
+	candidate c = {SIZE_MAX, false, -HUGE_VAL};
+	size_t i;
+
+	for (i = 0; i < differences(pixel); i++) {
+		if (!present(pixel, i))
+			continue;
+		if (gain_of_one(s, i) - t->one > c.excess)
+			c = (candidate){i, false, gain_of_one(s, i) - t->one};
+		if (t->pairs && is_pair(p, pixel, i)
+		    && gain_of_two(s, i) - t->two > c.excess)
+			c = (candidate){i, true, gain_of_two(s, i) - t->two};
+	}
+	return c;
+}
+
+/* Of two differences one cannot say which is wrong: hits add charge. */
+static size_t larger(const iris_pattern *p, const iris_pixel *pixel)
+{
+	size_t found = SIZE_MAX, i;
+
+	for (i = 0; i < differences(pixel); i++)
+		if (present(pixel, i)
+		    && (found == SIZE_MAX
+			|| charge(pixel, i) / step(p, i)
+			> charge(pixel, found) / step(p, found)))
+			found = i;
+	return found;
+}
+
+static void mask(iris_pixel *pixel, const candidate *c, unsigned char value)
+{
+	pixel->broken[c->difference + 1] = value;
+	if (c->pair)
+		pixel->broken[c->difference + 2] = value;
+}
+
+/* Take the best candidate out if it stands the test; false where none does. */
+static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
+		     const test *t, candidate *c)
+{
+	const size_t count = count_present(pixel);
+	double rate, threshold;
+
+	if (count < 2)
+		return false;
+	(void)fit_rate(p, pixel, s);
+	*c = best(p, pixel, s, &(test){t->one, t->two, t->pairs && count > 2});
+	threshold = c->pair ? t->two : t->one;
+	if (c->difference == SIZE_MAX
+	    || c->excess < (WORTH_A_LOOK - 1.0) * threshold)
+		return false;
+	if (count == 2)
+		c->difference = larger(p, pixel);
+	mask(pixel, c, 1);
+	rate = fit_rate(p, pixel, s);
+	mask(pixel, c, 0);
+	solve(p, pixel, rate, rate, s);
+	/* Residuals about the best rate of all differences, C as it is. */
+	solve(p, pixel, rate, rate + s->b / s->g, s);
+	if (!(gain(s, c) > threshold))
+		return false;
+	mask(pixel, c, 1);
+	return true;
+}
+
+/* Amplitude of a jump against all differences that are left. */
+static void measure(const iris_pattern *p, iris_pixel *pixel, double rate,
+		    const candidate *c, solution *s, iris_jump *jump)
+{
+	double inverse, amplitude;
+
+	mask(pixel, c, 0);
+	solve(p, pixel, rate, rate, s);
+	solve(p, pixel, rate, rate + s->b / s->g, s);
+	jump->sample = c->difference + 1;
+	if (!c->pair) {
+		inverse = s->d[c->difference]
+			- s->v[c->difference] * s->v[c->difference] / s->g;
+		amplitude = s->u[c->difference] / inverse;
+		jump->sigma = amplitude * sqrt(inverse);
+	} else {
+		const size_t i = c->difference;
+		const double own = s->d[i] - s->v[i] * s->v[i] / s->g;
+		const double next = s->d[i + 1]
+			- s->v[i + 1] * s->v[i + 1] / s->g;
+		const double both = -s->l[i] * s->d[i + 1]
+			- s->v[i] * s->v[i + 1] / s->g;
+		const double det = own * next - both * both;
+
+		/* Sum of the two amplitudes and its variance. */
+		amplitude = (s->u[i] * (next - both)
+			     + s->u[i + 1] * (own - both)) / det;
+		jump->sigma = amplitude
+			/ sqrt((own + next - 2.0 * both) / det);
+	}
+	jump->amplitude = amplitude;
+	mask(pixel, c, 1);
+}
+
+/* Reads in samples that touch a difference in use. */
+static size_t count_reads(const iris_pattern *p, const iris_pixel *pixel)
+{
+	size_t reads = 0, k;
+
+	for (k = 0; k < pixel->nsample; k++) {
+		const bool before = k > 0 && !pixel->broken[k];
+		const bool after = k + 1 < pixel->nsample
+			&& !pixel->broken[k + 1];
+
+		if (before || after)
+			reads += (size_t)p->count[k];
+	}
+	return reads;
+}
+
+/*
+ * The rate with the weights w = K^-1 t of the differences, K being C at `rate`
+ * with its diagonal divided by the weights of the intervals (without them
+ * generalised least squares; see kernels.c), and its variance w' C w.
+ */
+static void weigh(const iris_pattern *p, const iris_pixel *pixel, double rate,
+		  solution *s, iris_result *r)
+{
+	double sum = 0.0, time = 0.0, read = 0.0, photon = 0.0, before = 0.0;
+	size_t i;
+
+	solve_weighted(p, pixel, rate, 0.0, true, s);
+	for (i = 0; i < differences(pixel); i++) {
+		const double w = s->v[i];
+
+		sum += w * charge(pixel, i);
+		time += w * step(p, i);
+		read += w * w * on_diagonal(p, 0.0, 1.0, i);
+		photon += w * w * on_diagonal(p, 1.0, 0.0, i);
+		if (i > 0) {
+			read += 2.0 * w * before * off_diagonal(p, 0.0, 1.0, i);
+			photon += 2.0 * w * before
+				* off_diagonal(p, 1.0, 0.0, i);
+		}
+		before = w;
+	}
+	r->rate = sum / time;
+	r->var_read = pixel->variance * read / (time * time);
+	r->photon_factor = photon / (time * time);
+	r->var_photon = (double)iris_photon_variance(
+		(float)r->rate, (float)r->var_read, (float)r->photon_factor);
+}
+
+/* Threshold of chi-square with two degrees of freedom as rare as sigma. */
+double iris_two_omit_threshold(double sigma)
+{
+	return -2.0 * log(erfc(sigma / sqrt(2.0)));
+}
+
+static iris_result no_rate(void)
+{
+	return (iris_result){NAN, NAN, NAN, NAN, NAN, 0};
+}
+
+/* Take jumps out one by one; their number. */
+static size_t find_all(const iris_pattern *p, iris_pixel *pixel, solution *s,
+		       double sigma, iris_jump *jumps)
+{
+	const test t = {sigma * sigma, iris_two_omit_threshold(sigma),
+			p->folded};
+	candidate c;
+	size_t count = 0;
+
+	while (sigma > 0.0 && find_one(p, pixel, s, &t, &c)) {
+		jumps[count].sample = c.difference + 1;
+		jumps[count].amplitude = c.pair ? 1.0 : 0.0;
+		count++;
+	}
+	return count;
+}
+
+/*
+ * Chi-square per degree of freedom of the differences in use about their best
+ * rate, with the covariance at `rate`; NaN with fewer than two differences.
+ */
+double iris_chi_square(const iris_pattern *pattern, const iris_pixel *pixel,
+		       double rate, double *scratch)
+{
+	const size_t n = pixel->nsample, count = count_present(pixel);
+	solution s = {0, 0, 0, scratch, scratch + n, scratch + 2 * n,
+		      scratch + 3 * n};
+
+	if (count < 2)
+		return NAN;
+	solve(pattern, pixel, rate, rate, &s);
+	solve(pattern, pixel, rate, rate + s.b / s.g, &s);
+	return fmax(s.a, 0.0) / (double)(count - 1);
+}
+
+/*
+ * Fit one pixel.
+ *
+ * Given:    pattern     covariance of the samples
+ *           pixel       charge, variance; broken is what is masked already
+ *           jump_sigma  threshold, 0 for no test
+ *           scratch     (4 * nsample) doubles
+ * Returned: pixel->broken  the jumps found are masked too
+ *           jumps, *njump  the jumps found, in order of time
+ */
+iris_result iris_likelihood_fit(const iris_pattern *pattern, iris_pixel *pixel,
+				double jump_sigma, double *scratch,
+				iris_jump *jumps, size_t *njump)
+{
+	const size_t n = pixel->nsample;
+	solution s = {0, 0, 0, scratch, scratch + n, scratch + 2 * n,
+		      scratch + 3 * n};
+	iris_result r = no_rate();
+	double rate;
+	size_t i;
+
+	*njump = 0;
+	if (count_present(pixel) == 0)
+		return r;
+	*njump = find_all(pattern, pixel, &s, jump_sigma, jumps);
+	rate = fit_rate(pattern, pixel, &s);
+	for (i = 0; i < *njump; i++) {
+		const candidate c = {jumps[i].sample - 1,
+				     jumps[i].amplitude > 0.0, 0.0};
+
+		measure(pattern, pixel, rate, &c, &s, &jumps[i]);
+	}
+	r.chi2 = iris_chi_square(pattern, pixel, rate, scratch);
+	weigh(pattern, pixel, rate, &s, &r);
+	if (pattern->weighted) /* with C at its own rate */
+		weigh(pattern, pixel, r.rate, &s, &r);
+	r.nused = count_reads(pattern, pixel);
+	return r;
+}

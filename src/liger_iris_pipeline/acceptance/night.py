@@ -1,0 +1,67 @@
+"""The rows of the demonstration: a night from raw reads to a catalogue."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from liger_iris_pipeline.acceptance.demo import run_demo
+from liger_iris_pipeline.acceptance.table import Group, Measured, Row, within
+
+__all__ = ["NightCell", "night"]
+
+
+@dataclass(frozen=True)
+class NightCell:
+    """A simulated night.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the night.
+    """
+
+    seed: int
+
+    def __str__(self) -> str:
+        return f"night of seed {self.seed}"
+
+
+def measure(cell: NightCell, rng: np.random.Generator) -> Measured:
+    """Simulate a night, reduce it and compare it with its truth."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = run_demo(Path(folder) / "night", seed=cell.seed, progress=lambda *_: None)
+    return Measured(cell, count=len(report.rows), rows=report.rows)
+
+
+def _judge(measured: Sequence[Measured]) -> list[Row]:
+    """Hand on the rows that the demonstration judged."""
+    one = measured[0]
+    if one.error:
+        return [Row("night reduced", math.nan, "", within(1, 0), detail=f"{one.cell}: {one.error}")]
+    return list(one.rows)
+
+
+def night(*, seed: int) -> Group:
+    """Give the group of the demonstration.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the night.
+
+    Returns
+    -------
+    Group
+        One cell and its rows.
+    """
+    about = (
+        "A small night of the imager through the real pipelines, as iris-drs demo makes it: calibrations, frames, "
+        "mosaic and catalogue against the simulated stars and sky."
+    )
+    return Group("night", about, (NightCell(seed),), measure, _judge)
