@@ -27,45 +27,6 @@ static void load_plane(const float *plane, size_t index, size_t count,
 	load_map(&(iris_map){plane, fill}, index, count, fill, lanes);
 }
 
-/* Smallest count that is saturated; 65535 always is. */
-static void set_levels(const iris_ramp *ramp, iris_block *block, size_t index)
-{
-	const bool mapped = ramp->options.saturation.map != NULL;
-	size_t l;
-
-	load_map(&ramp->options.saturation, index, block->count, 65535.0f,
-		 block->level);
-	for (l = 0; l < IRIS_LANES; l++) {
-		const float level = block->level[l];
-		const bool good = iris_is_good(level);
-
-		if (mapped && !good)
-			block->dq[l] |= IRIS_DQ_MASK(IRIS_DQ_NO_SAT_CHECK);
-		block->level[l] = good && level < 65535.0f ? level : 65535.0f;
-	}
-}
-
-/* A pixel without a polynomial keeps its counts. */
-static void check_coefficients(iris_block *block, size_t ncoef)
-{
-	size_t l, c;
-
-	for (l = 0; l < IRIS_LANES; l++) {
-		float sum = block->pedestal[l];
-
-		for (c = 0; c < ncoef; c++)
-			sum += block->coeff[c][l];
-		block->coeff[1][l] -= 1.0f; /* what is added to x */
-		if (isfinite(sum))
-			continue;
-		block->dq[l] |= IRIS_DQ_MASK(IRIS_DQ_NO_LIN_CORR);
-		for (c = 0; c < ncoef; c++)
-			block->coeff[c][l] = 0.0f;
-		block->pedestal[l] = 0.0f;
-		block->limit[l] = HUGE_VALF;
-	}
-}
-
 static void load_linearity(const iris_ramp *ramp, iris_block *block,
 			   size_t index)
 {
@@ -84,7 +45,7 @@ static void load_linearity(const iris_ramp *ramp, iris_block *block,
 		   block->pedestal);
 	if (linearity->ncoef == 1)
 		memset(block->coeff[1], 0, sizeof(block->coeff[1]));
-	check_coefficients(block, ramp->calibration.ncoef);
+	ramp->kernels->check_linearity(block, ramp->calibration.ncoef);
 }
 
 /* Rows of the border and of guide windows, and columns of them. */
@@ -115,44 +76,25 @@ static void flag_regions(const iris_ramp *ramp, iris_block *block)
 	}
 }
 
-/* Electrons per DN and variance of one read, that of the reference levels in. */
-static void load_noise(const iris_ramp *ramp, iris_block *block, size_t index)
+/* Variance of the reference correction [DN^2]. */
+static void load_extra(const iris_ramp *ramp, const iris_block *block,
+		       float *extra)
 {
-	const iris_options *o = &ramp->options;
 	const iris_calibration *c = &ramp->calibration;
-	_Alignas(64) float noise[IRIS_LANES], levels[IRIS_LANES] = {0};
+	const float *column, *row;
 	size_t l;
 
-	load_map(&o->gain, index, block->count, 1.0f, block->gain);
-	load_map(&o->read_noise, index, block->count, 1.0f, noise);
-	if (c->column != NULL) {
-		const float *column = iris_refpix_column_variance(ramp->refpix);
-		const float *row = iris_refpix_row_variance(ramp->refpix);
-
-		for (l = 0; l < block->count; l++) {
-			const size_t output = c->nrow > c->ny
-				? (block->x + l) / c->width : 0;
-
-			levels[l] = column[block->x + l]
-				+ (c->nrow > 0 ? row[output * c->ny + block->y]
-				   : 0.0f);
-		}
-	}
-	for (l = 0; l < IRIS_LANES; l++) {
-		const float g = block->gain[l];
-		const bool good_gain = iris_is_good(g);
-		const bool good_noise = iris_is_good(noise[l]);
-
-		block->dq[l] |= good_gain ? 0
-			: IRIS_DQ_MASK(IRIS_DQ_NO_GAIN_VALUE)
-			| IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
-		block->dq[l] |= good_noise ? 0
-			: IRIS_DQ_MASK(IRIS_DQ_OTHER_BAD_PIXEL)
-			| IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
-		block->gain[l] = good_gain ? g : 1.0f;
-		block->variance[l] = good_noise && good_gain
-			? noise[l] * noise[l] + g * g * levels[l] : 1.0f;
-	}
+	memset(extra, 0, IRIS_LANES * sizeof(*extra));
+	if (c->column == NULL)
+		return;
+	column = iris_refpix_column_variance(ramp->refpix) + block->x;
+	memcpy(extra, column, block->count * sizeof(*extra));
+	if (c->nrow == 0)
+		return;
+	row = iris_refpix_row_variance(ramp->refpix) + block->y;
+	for (l = 0; l < block->count; l++)
+		extra[l] += row[c->nrow > c->ny
+				? (block->x + l) / c->width * c->ny : 0];
 }
 
 /* Lay a block on pixels (y, x ...) of a row. */
@@ -170,6 +112,7 @@ void iris_block_load(const iris_ramp *ramp, iris_block *block)
 {
 	const iris_options *o = &ramp->options;
 	const size_t index = iris_map_index(o, block->y, block->x);
+	_Alignas(64) float extra[IRIS_LANES];
 	size_t l;
 
 	memset(block->dq, 0, sizeof(block->dq));
@@ -184,30 +127,13 @@ void iris_block_load(const iris_ramp *ramp, iris_block *block)
 		block->chi2[l] = NAN;
 	}
 	flag_regions(ramp, block);
-	load_noise(ramp, block, index);
-	set_levels(ramp, block, index);
+	load_map(&o->gain, index, block->count, 1.0f, block->gain);
+	load_map(&o->read_noise, index, block->count, 1.0f, block->variance);
+	load_map(&o->saturation, index, block->count, 65535.0f, block->level);
+	load_extra(ramp, block, extra);
+	ramp->kernels->check_references(block, extra,
+					o->saturation.map != NULL);
 	load_linearity(ramp, block, index);
-}
-
-/* Rate of the linear estimator that fits the usable samples of each lane. */
-void iris_block_slope(iris_block *block, const iris_slope *slopes)
-{
-	size_t l;
-
-	for (l = 0; l < IRIS_LANES; l++) {
-		const iris_slope *s = &slopes[block->nusable[l]];
-		const float factor = (float)s->photon_factor;
-		const float rate = (float)((block->moment[l]
-					    - s->offset * block->sum[l])
-					   * s->scale);
-
-		block->rate[l] = rate;
-		block->var_read[l] = block->variance[l]
-			* (float)s->read_factor;
-		block->photon_factor[l] = factor;
-		block->var_photon[l] = (rate > 0.0f ? rate : 0.0f) * factor;
-		block->nused[l] = s->nused;
-	}
 }
 
 /* The result of a single pixel in its lane. */
@@ -218,30 +144,7 @@ void iris_block_put(iris_block *block, size_t l, const iris_result *r)
 	block->var_photon[l] = (float)r->var_photon;
 	block->photon_factor[l] = (float)r->photon_factor;
 	block->chi2[l] = (float)r->chi2;
-	block->nused[l] = (uint16_t)r->nused;
-}
-
-/* Pixels without a rate are NaN, reference pixels 0. */
-static void blank(iris_block *block)
-{
-	size_t l;
-
-	for (l = 0; l < IRIS_LANES; l++) {
-		const uint32_t dq = block->dq[l];
-		const bool border = dq & IRIS_DQ_MASK(IRIS_DQ_REFERENCE_PIXEL);
-		const bool none = (dq & IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE))
-			|| block->nused[l] == 0 || !isfinite(block->rate[l])
-			|| !isfinite(block->var_read[l]);
-		const float value = border ? 0.0f : NAN;
-
-		if (!none)
-			continue;
-		block->rate[l] = block->var_read[l] = block->var_photon[l]
-			= block->photon_factor[l] = value;
-		block->chi2[l] = NAN;
-		block->nused[l] = 0;
-		block->dq[l] |= IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
-	}
+	block->nused[l] = (int32_t)r->nused;
 }
 
 void iris_block_store(const iris_ramp *ramp, iris_block *block,
@@ -249,8 +152,9 @@ void iris_block_store(const iris_ramp *ramp, iris_block *block,
 {
 	const size_t i = block->y * ramp->options.nx + block->x;
 	const size_t n = block->count;
+	size_t l;
 
-	blank(block);
+	ramp->kernels->blank(block);
 	memcpy(planes->rate + i, block->rate, n * sizeof(float));
 	if (planes->var_read != NULL)
 		memcpy(planes->var_read + i, block->var_read,
@@ -266,5 +170,6 @@ void iris_block_store(const iris_ramp *ramp, iris_block *block,
 	if (planes->dq != NULL)
 		memcpy(planes->dq + i, block->dq, n * sizeof(uint32_t));
 	if (planes->nused != NULL)
-		memcpy(planes->nused + i, block->nused, n * sizeof(uint16_t));
+		for (l = 0; l < n; l++)
+			planes->nused[i + l] = (uint16_t)block->nused[l];
 }

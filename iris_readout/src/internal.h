@@ -106,7 +106,7 @@ typedef struct iris_block {
 	_Alignas(64) float photon_factor[IRIS_LANES];
 	_Alignas(64) float chi2[IRIS_LANES];
 	_Alignas(64) int32_t suspect[IRIS_LANES]; /* may have a jump */
-	_Alignas(64) uint16_t nused[IRIS_LANES];
+	_Alignas(64) int32_t nused[IRIS_LANES];
 } iris_block;
 
 /* What the kernels need to know of the ramp. */
@@ -128,6 +128,10 @@ static inline size_t iris_entry(size_t k)
 /* The vector code, once per instruction set: kernels.c. */
 typedef struct iris_kernels {
 	const char *name;
+	/* Flags and harmless values of bad references: see kernels_lanes.h. */
+	void (*check_references)(iris_block *block, const float *extra,
+				 bool mapped_level);
+	void (*check_linearity)(iris_block *block, size_t ncoef);
 	/* Set block->saturated from reads [first, first + count). */
 	void (*scan)(const iris_calibration *calibration, iris_block *block,
 		     size_t first, size_t count);
@@ -138,6 +142,16 @@ typedef struct iris_kernels {
 	/* Add samples [first, first + count) to sum and moment. */
 	void (*accumulate)(iris_block *block, const iris_pattern *pattern,
 			   size_t first, size_t count, const float *charge);
+	/* The last usable charge into sum. */
+	void (*keep_last)(iris_block *block, size_t first, size_t count,
+			  const float *charge);
+	/* Last less first `most` samples into sum. */
+	void (*end_sums)(iris_block *block, size_t nread, int32_t most,
+			 const float *charge);
+	/* Rates from sum and moment. */
+	void (*slope)(iris_block *block, const iris_slope *slopes);
+	/* NaN, or 0, where there is no rate. */
+	void (*blank)(iris_block *block);
 	/* Flag lanes whose differences disagree: the two-point test. */
 	void (*two_point)(iris_block *block, const iris_pattern *pattern,
 			  const iris_two_point *table, float threshold,
@@ -340,7 +354,6 @@ void iris_events_insert(iris_event_store *store, const iris_event *event);
 void iris_block_place(const iris_ramp *ramp, iris_block *block, size_t y,
 		      size_t x);
 void iris_block_load(const iris_ramp *ramp, iris_block *block);
-void iris_block_slope(iris_block *block, const iris_slope *slopes);
 void iris_block_put(iris_block *block, size_t lane, const iris_result *r);
 void iris_block_store(const iris_ramp *ramp, iris_block *block,
 		      const iris_planes *planes);

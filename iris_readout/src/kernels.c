@@ -7,7 +7,7 @@
  * never fused (-ffp-contract=off), divisions are divisions: every set gives the
  * same bits.
  */
-#include "internal.h"
+#include "kernels_lanes.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,7 +22,6 @@ typedef float vreal __attribute__((vector_size(IRIS_VECTOR)));
 typedef int32_t vmask __attribute__((vector_size(IRIS_VECTOR)));
 
 enum {
-	L = IRIS_LANES,
 	V = IRIS_VECTOR / 4, /* lanes of a vector */
 	U = 2,               /* vectors side by side: hides divisions */
 	G = U * V            /* lanes worked on together */
@@ -71,276 +70,39 @@ static inline vreal at_least_zero(vreal a)
 	return only(a > 0, a);
 }
 
-/* --- counts to charge ---------------------------------------------------- */
-
-static inline float decode(const unsigned char *bytes, iris_byte_order order)
-{
-	uint16_t value;
-
-	memcpy(&value, bytes, 2);
-	if (order == IRIS_SWAPPED)
-		value = (uint16_t)(value << 8 | value >> 8);
-	if (order == IRIS_FITS)
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-		value = (uint16_t)((value << 8 | value >> 8) ^ 0x8000u);
-#else
-		value = (uint16_t)(value ^ 0x8000u);
-#endif
-	return (float)value;
-}
-
-static inline void decode_lanes(const unsigned char *bytes, size_t count,
-				iris_byte_order order, float *counts)
-{
-	size_t l;
-
-	if (count == L) {
-		for (l = 0; l < L; l++)
-			counts[l] = decode(bytes + 2 * l, order);
-		return;
-	}
-	for (l = 0; l < count; l++)
-		counts[l] = decode(bytes + 2 * l, order);
-	for (; l < L; l++)
-		counts[l] = 1.0f; /* neither zero nor saturated */
-}
-
-/* Raw counts of a block in one read; every order has its own loop. */
-static void load_counts(const iris_stored *read, const iris_block *block,
-			size_t nx, float *counts)
-{
-	const unsigned char *bytes = read->counts
-		+ 2 * (block->y * nx + block->x);
-
-	switch (read->order) {
-	case IRIS_NATIVE:
-		decode_lanes(bytes, block->count, IRIS_NATIVE, counts);
-		break;
-	case IRIS_SWAPPED:
-		decode_lanes(bytes, block->count, IRIS_SWAPPED, counts);
-		break;
-	default:
-		decode_lanes(bytes, block->count, IRIS_FITS, counts);
-		break;
-	}
-}
-
-/* First reads at or above the level, and at zero. */
-static void find_cuts(const float *counts, const float *level, int32_t k,
-		      int32_t *saturated, int32_t *zero)
-{
-	size_t l;
-
-	for (l = 0; l < L; l++) {
-		const int32_t above = counts[l] >= level[l] ? k : IRIS_NEVER;
-		const int32_t empty = counts[l] <= 0.0f ? k : IRIS_NEVER;
-
-		saturated[l] = above < saturated[l] ? above : saturated[l];
-		zero[l] = empty < zero[l] ? empty : zero[l];
-	}
-}
-
-/* Reads before the first that cannot be used, and the flags that say why. */
-static void cut(iris_block *block, const int32_t *zero)
-{
-	size_t l;
-
-	for (l = 0; l < L; l++) {
-		int32_t usable = block->nusable[l];
-		uint32_t dq = 0;
-
-		dq |= block->saturated[l] < IRIS_NEVER
-			? IRIS_DQ_MASK(IRIS_DQ_SATURATED) : 0;
-		dq |= zero[l] < IRIS_NEVER ? IRIS_DQ_MASK(IRIS_DQ_AD_FLOOR) : 0;
-		usable = block->saturated[l] < usable
-			? block->saturated[l] : usable;
-		usable = zero[l] < usable ? zero[l] : usable;
-		dq |= block->near_by[l] < usable
-			? IRIS_DQ_MASK(IRIS_DQ_CHARGELOSS) : 0;
-		usable = block->near_by[l] < usable ? block->near_by[l] : usable;
-		block->nusable[l] = usable;
-		block->dq[l] |= dq;
-	}
-}
-
-/* What the reference pixels say must be taken off a block in one read. */
-static void load_offset(const iris_calibration *c, const iris_block *block,
-			size_t entry, float *offset)
-{
-	const float *column = c->column + entry * c->nx + block->x;
-	const float *row = c->row + entry * c->nrow + block->y;
-	size_t l;
-
-	memset(offset, 0, L * sizeof(*offset));
-	memcpy(offset, column, block->count * sizeof(*offset));
-	if (c->nrow == c->ny)
-		for (l = 0; l < L; l++)
-			offset[l] += row[0];
-	else if (c->nrow > 0)
-		for (l = 0; l < block->count; l++)
-			offset[l] += row[(block->x + l) / c->width * c->ny];
-}
-
-/*
- * What linearity adds to x, by Horner's rule; the second coefficient of the
- * block is one less than that of the polynomial.  Small against x, so that it
- * carries little rounding.
- */
-static void add_linearity(const iris_block *block, size_t ncoef,
-			  const float *x, float *added)
-{
-	size_t l, c;
-
-	for (l = 0; l < L; l++)
-		added[l] = block->coeff[ncoef - 1][l];
-	for (c = ncoef - 1; c-- > 0;)
-		for (l = 0; l < L; l++)
-			added[l] = added[l] * x[l] + block->coeff[c][l];
-}
-
-static void beyond_limit(const iris_block *block, const float *x,
-			 const float *added, int32_t k, int32_t *beyond)
-{
-	size_t l;
-
-	for (l = 0; l < L; l++) {
-		const int32_t over = (x[l] > block->limit[l])
-			| !(fabsf(added[l]) <= HUGE_VALF * 0.5f);
-		const int32_t at = over ? k : IRIS_NEVER;
-
-		beyond[l] = at < beyond[l] ? at : beyond[l];
-	}
-}
-
-typedef struct origin {
-	_Alignas(64) float counts[L], offset[L], added[L];
-} origin;
-
-static void linear_x(const iris_block *block, const float *counts,
-		     const float *offset, float *x)
-{
-	size_t l;
-
-	for (l = 0; l < L; l++)
-		x[l] = counts[l] - offset[l] - block->pedestal[l];
-}
-
-/* Charge since the first read: differences first, so that nothing is lost. */
-static void to_charge(const iris_block *block, const origin *now,
-		      const origin *zero, float *charge)
-{
-	size_t l;
-
-	for (l = 0; l < L; l++)
-		charge[l] = block->gain[l]
-			* ((now->counts[l] - zero->counts[l])
-			   - (now->offset[l] - zero->offset[l])
-			   + (now->added[l] - zero->added[l]));
-}
-
-static void correct(const iris_calibration *c, iris_block *block,
-		    size_t entry, int32_t k, origin *now, int32_t *beyond)
-{
-	_Alignas(64) float x[L];
-
-	if (c->column != NULL)
-		load_offset(c, block, entry, now->offset);
-	if (c->ncoef == 0)
-		return;
-	linear_x(block, now->counts, now->offset, x);
-	add_linearity(block, c->ncoef, x, now->added);
-	if (beyond != NULL)
-		beyond_limit(block, x, now->added, k, beyond);
-}
-
-/* First saturated read only. */
-static void scan(const iris_calibration *c, iris_block *block, size_t first,
-		 size_t count)
-{
-	_Alignas(64) int32_t zero[L] = {0};
-	_Alignas(64) float counts[L];
-	size_t k;
-
-	for (k = 0; k < count; k++) {
-		load_counts(&c->reads[iris_entry(first + k)], block, c->nx,
-			    counts);
-		find_cuts(counts, block->level, (int32_t)(first + k),
-			  block->saturated, zero);
-	}
-}
-
-static void calibrate(const iris_calibration *c, iris_block *block,
-		      size_t first, size_t count, float *charge)
-{
-	_Alignas(64) int32_t zero[L], beyond[L];
-	origin start, now;
-	size_t k, l;
-
-	memset(&start, 0, sizeof(start));
-	memset(&now, 0, sizeof(now));
-	for (l = 0; l < L; l++)
-		zero[l] = beyond[l] = IRIS_NEVER;
-	for (k = 0; k < count; k++) {
-		load_counts(&c->reads[iris_entry(first + k)], block, c->nx,
-			    charge + k * L);
-		find_cuts(charge + k * L, block->level, (int32_t)(first + k),
-			  block->saturated, zero);
-	}
-	cut(block, zero);
-	load_counts(&c->reads[0], block, c->nx, start.counts);
-	correct(c, block, 0, 0, &start, NULL);
-	for (k = 0; k < count; k++) {
-		memcpy(now.counts, charge + k * L, sizeof(now.counts));
-		correct(c, block, iris_entry(first + k), (int32_t)(first + k),
-			&now, beyond);
-		to_charge(block, &now, &start, charge + k * L);
-	}
-	for (l = 0; l < L; l++) {
-		const bool over = beyond[l] < block->nusable[l];
-
-		block->nusable[l] = over ? beyond[l] : block->nusable[l];
-		block->dq[l] |= over ? IRIS_DQ_MASK(IRIS_DQ_NONLINEAR) : 0;
-	}
-}
-
-/* --- sums ---------------------------------------------------------------- */
-
-/*
- * Sums in float over at most IRIS_BATCH samples, then added in double: no
- * digit of a long ramp is lost, and few are converted.
- */
-static void accumulate(iris_block *block, const iris_pattern *p, size_t first,
-		       size_t count, const float *charge)
-{
-	_Alignas(64) float sum[L] = {0}, moment[L] = {0};
-	size_t k, l;
-
-	for (k = 0; k < count; k++) {
-		const float *q = charge + k * L;
-		const float weight = (float)p->count[first + k];
-		const float time = (float)(p->count[first + k]
-					   * (p->time[first + k] - p->time[0]));
-		const int32_t index = (int32_t)(first + k);
-
-		for (l = 0; l < L; l++) {
-			const float used = index < block->nusable[l]
-				? q[l] : 0.0f;
-
-			sum[l] += weight * used;
-			moment[l] += time * used;
-		}
-	}
-	for (l = 0; l < L; l++) {
-		block->sum[l] += (double)sum[l];
-		block->moment[l] += (double)moment[l];
-	}
-}
-
 /* --- differences --------------------------------------------------------- */
 
+/*
+ * What is known of all lanes of a block: constants to the compiler, which makes
+ * a version of the code below for each.
+ */
+typedef struct shape {
+	bool folded; /* some sample is the mean of several reads */
+	bool full;   /* all samples are usable */
+} shape;
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* The covariance of differences at a rate: on the diagonal ... */
+INLINE vreal diagonal(const iris_pattern *p, shape is, size_t i, vreal rate,
+		      vreal s2)
+{
+	if (!is.folded)
+		return rate * p->step[i] + (s2 + s2);
+	return rate * p->photon[i] + s2 * p->read[i];
+}
+
+/* ... and between i - 1 and i. */
+INLINE vreal beside(const iris_pattern *p, shape is, size_t i, vreal rate,
+		    vreal s2)
+{
+	if (!is.folded)
+		return -s2;
+	return rate * p->photon_off[i] + s2 * p->read_off[i];
+}
+
 /* Lanes [lane, lane + G) of the differences of neighbouring samples. */
-static inline void difference(const float *charge, size_t i, size_t lane,
-			      vreal d[U])
+INLINE void difference(const float *charge, size_t i, size_t lane, vreal d[U])
 {
 	const float *q = charge + i * L + lane;
 
@@ -349,11 +111,11 @@ static inline void difference(const float *charge, size_t i, size_t lane,
 }
 
 /* Which lanes have difference i. */
-static inline void present(const iris_block *block, size_t i, size_t lane,
-			   vmask m[U])
+INLINE void present(const iris_block *block, shape is, size_t i, size_t lane,
+		    vmask m[U])
 {
 	FOR_U
-		m[u] = load_mask(block->nusable + lane + u * V)
+		m[u] = is.full ? all_mask(-1) : load_mask(block->nusable + lane + u * V)
 			> all_mask((int32_t)i + 1);
 }
 
@@ -425,8 +187,8 @@ typedef struct sweep {
 	vreal s2[U];
 } sweep;
 
-static inline void sweep_start(sweep *s, const iris_block *block, size_t lane,
-			       const vreal rate[U])
+INLINE void sweep_start(sweep *s, const iris_block *block, size_t lane,
+			const vreal rate[U])
 {
 	FOR_U {
 		s->pivot[u] = s->y[u] = s->z[u] = all(0.0f);
@@ -440,34 +202,37 @@ static inline void sweep_start(sweep *s, const iris_block *block, size_t lane,
  * Eliminate difference i, with residuals r; inverse receives 1 / pivot.  The
  * variance of the difference is taken `inflate` times as large as it is.
  */
-static inline void sweep_step(sweep *s, const iris_pattern *p, size_t i,
-			      const vreal r[U], float inflate,
-			      vreal inverse[U])
+INLINE void sweep_step(sweep *s, const iris_pattern *p, shape is, size_t i,
+		       const vreal r[U], float inflate, vreal inverse[U])
 {
 	FOR_U {
-		const vreal off = s->rate[u] * p->photon_off[i]
-			+ s->s2[u] * p->read_off[i];
-		const vreal diagonal = (s->rate[u] * p->photon[i]
-					+ s->s2[u] * p->read[i]) * inflate;
-		const vreal factor = i > 0 ? off * inverse[u] : all(0.0f);
+		const vreal off = beside(p, is, i, s->rate[u], s->s2[u]);
+		const vreal on = diagonal(p, is, i, s->rate[u], s->s2[u]);
+		const vreal factor = off * inverse[u]; /* 0 for the first */
 
-		s->pivot[u] = diagonal - factor * off;
+		s->pivot[u] = on * inflate - factor * off;
 		s->y[u] = r[u] - factor * s->y[u];
 		s->z[u] = p->step[i] - factor * s->z[u];
 		inverse[u] = 1.0f / s->pivot[u];
 	}
 }
 
-static inline void sweep_sum(sweep *s, const vmask m[U],
-			     const vreal inverse[U], bool squares)
+INLINE vreal counted(shape is, vmask m, vreal a)
+{
+	return is.full ? a : only(m, a);
+}
+
+INLINE void sweep_sum(sweep *s, shape is, const vmask m[U],
+		      const vreal inverse[U], bool squares)
 {
 	FOR_U {
 		const vreal z = s->z[u] * inverse[u];
 
 		if (squares)
-			s->a[u] += only(m[u], s->y[u] * (s->y[u] * inverse[u]));
-		s->b[u] += only(m[u], s->y[u] * z);
-		s->g[u] += only(m[u], s->z[u] * z);
+			s->a[u] += counted(is, m[u], s->y[u]
+					   * (s->y[u] * inverse[u]));
+		s->b[u] += counted(is, m[u], s->y[u] * z);
+		s->g[u] += counted(is, m[u], s->z[u] * z);
 	}
 }
 
@@ -475,8 +240,8 @@ static inline void sweep_sum(sweep *s, const vmask m[U],
  * A first rate that one hit does not move: the mean of the differences without
  * the largest and the smallest.
  */
-static inline void guess(const iris_block *block, const iris_pattern *p,
-			 const float *charge, size_t lane, vreal rate[U])
+INLINE void guess(const iris_block *block, const iris_pattern *p, shape is,
+		  const float *charge, size_t lane, vreal rate[U])
 {
 	vreal sum[U], time[U], low[U], high[U], t_low[U], t_high[U];
 	size_t i;
@@ -491,14 +256,16 @@ static inline void guess(const iris_block *block, const iris_pattern *p,
 		vmask m[U];
 
 		difference(charge, i, lane, d);
-		present(block, i, lane, m);
+		present(block, is, i, lane, m);
 		FOR_U {
 			const vreal r = d[u] * p->inverse[i];
-			const vmask lower = (r < low[u]) & m[u];
-			const vmask higher = (r > high[u]) & m[u];
+			const vmask lower = is.full ? r < low[u]
+				: (r < low[u]) & m[u];
+			const vmask higher = is.full ? r > high[u]
+				: (r > high[u]) & m[u];
 
-			sum[u] += only(m[u], d[u]);
-			time[u] += only(m[u], all(p->step[i]));
+			sum[u] += counted(is, m[u], d[u]);
+			time[u] += counted(is, m[u], all(p->step[i]));
 			low[u] = choose(lower, r, low[u]);
 			high[u] = choose(higher, r, high[u]);
 			t_low[u] = choose(lower, all(p->step[i]), t_low[u]);
@@ -518,8 +285,9 @@ static inline void guess(const iris_block *block, const iris_pattern *p,
 }
 
 /* First pass: the rate with the covariance of the guess. */
-static inline void first_pass(const iris_block *block, const iris_pattern *p,
-			      const float *charge, size_t lane, vreal rate[U])
+INLINE void first_pass(const iris_block *block, const iris_pattern *p,
+		       shape is, const float *charge, size_t lane,
+		       vreal rate[U])
 {
 	vreal inverse[U];
 	sweep s;
@@ -533,18 +301,18 @@ static inline void first_pass(const iris_block *block, const iris_pattern *p,
 		vmask m[U];
 
 		difference(charge, i, lane, d);
-		present(block, i, lane, m);
-		sweep_step(&s, p, i, d, 1.0f, inverse);
-		sweep_sum(&s, m, inverse, false);
+		present(block, is, i, lane, m);
+		sweep_step(&s, p, is, i, d, 1.0f, inverse);
+		sweep_sum(&s, is, m, inverse, false);
 	}
 	FOR_U
 		rate[u] = s.b[u] / s.g[u];
 }
 
 /* Second pass about that rate; keeps y, z and 1 / pivot in scratch. */
-static inline void second_pass(const iris_block *block, const iris_pattern *p,
-			       const float *charge, size_t lane,
-			       const vreal rate[U], sweep *s, float *scratch)
+INLINE void second_pass(const iris_block *block, const iris_pattern *p,
+			shape is, const float *charge, size_t lane,
+			const vreal rate[U], sweep *s, float *scratch)
 {
 	vreal inverse[U];
 	size_t i;
@@ -558,11 +326,11 @@ static inline void second_pass(const iris_block *block, const iris_pattern *p,
 		vmask m[U];
 
 		difference(charge, i, lane, d);
-		present(block, i, lane, m);
+		present(block, is, i, lane, m);
 		FOR_U
 			d[u] = d[u] - rate[u] * p->step[i];
-		sweep_step(s, p, i, d, 1.0f, inverse);
-		sweep_sum(s, m, inverse, true);
+		sweep_step(s, p, is, i, d, 1.0f, inverse);
+		sweep_sum(s, is, m, inverse, true);
 		FOR_U {
 			store(kept + u * V, s->y[u]);
 			store(kept + L + u * V, s->z[u]);
@@ -590,66 +358,84 @@ typedef struct thresholds {
 	float one, two; /* of chi-square; 0: no test */
 } thresholds;
 
-static inline void back_step(back *b, const sweep *s, const iris_pattern *p,
-			     size_t i, const vmask m[U], const float *kept,
-			     const vreal shift[U], const vreal inverse_g[U],
-			     thresholds t)
+/* Sums of the variance of the weights v: 2 x the term beside the diagonal. */
+INLINE void back_sums(back *b, const iris_pattern *p, shape is, size_t i,
+		      int u, vreal v)
+{
+	const vreal square = v * v;
+
+	if (!is.folded) {
+		b->read[u] += (square - v * b->v[u]) * 2.0f;
+		b->photon[u] += p->step[i] * square;
+		return;
+	}
+	b->read[u] += p->read[i] * square;
+	b->photon[u] += p->photon[i] * square;
+	if (i + 2 < p->nsample) {
+		b->read[u] += 2.0f * p->read_off[i + 1] * (v * b->v[u]);
+		b->photon[u] += 2.0f * p->photon_off[i + 1] * (v * b->v[u]);
+	}
+}
+
+/* Whether leaving out i, or i and i + 1, gains more than the thresholds. */
+INLINE vmask back_suspect(const back *b, int u, vreal y, vreal v, vreal g,
+			  vreal l, vreal inverse_g, thresholds t, bool pair)
+{
+	const vreal own = g - v * (v * inverse_g);
+	vmask suspect = y * y > own * t.one;
+	vreal next, both, form;
+
+	if (!pair)
+		return suspect;
+	next = b->g[u] - b->v[u] * (b->v[u] * inverse_g);
+	both = -(l * b->g[u]) - v * (b->v[u] * inverse_g);
+	form = y * y * next - 2.0f * (y * b->u[u]) * both
+		+ b->u[u] * b->u[u] * own;
+	return suspect | (form > (own * next - both * both) * t.two);
+}
+
+INLINE void back_step(back *b, const sweep *s, const iris_pattern *p,
+		      shape is, size_t i, const vmask m[U], const float *kept,
+		      const vreal shift[U], const vreal inverse_g[U],
+		      thresholds t)
 {
 	const bool last = i + 2 >= p->nsample;
 
 	FOR_U {
 		const vreal ip = load(kept + 2 * L + u * V);
-		const vreal off = last ? all(0.0f)
-			: s->rate[u] * p->photon_off[i + 1]
-			+ s->s2[u] * p->read_off[i + 1];
-		const vreal l = off * ip;
-		const vreal v = load(kept + L + u * V) * ip - l * b->v[u];
-		const vreal y = (load(kept + u * V)
-				 - shift[u] * load(kept + L + u * V)) * ip
+		const vreal z = load(kept + L + u * V);
+		/* After the last one u, v and g of the next are 0. */
+		const vreal l = beside(p, is, last ? i : i + 1, s->rate[u],
+				       s->s2[u]) * ip;
+		const vreal v = z * ip - l * b->v[u];
+		const vreal y = (load(kept + u * V) - shift[u] * z) * ip
 			- l * b->u[u];
 		const vreal g = ip + l * (l * b->g[u]);
-		const vreal own = g - v * (v * inverse_g[u]);
 
 		if (t.one > 0.0f)
-			b->suspect[u] |= m[u] & (y * y > own * t.one);
-		if (t.two > 0.0f && !last) {
-			const vreal next = b->g[u]
-				- b->v[u] * (b->v[u] * inverse_g[u]);
-			const vreal both = -(l * b->g[u])
-				- v * (b->v[u] * inverse_g[u]);
-			const vreal form = y * y * next
-				- 2.0f * (y * b->u[u]) * both
-				+ b->u[u] * b->u[u] * own;
-
 			b->suspect[u] |= m[u]
-				& (form > (own * next - both * both) * t.two);
-		}
-		if (!last) {
-			b->read[u] += only(m[u], 2.0f * p->read_off[i + 1]
-					   * (v * b->v[u]));
-			b->photon[u] += only(m[u], 2.0f * p->photon_off[i + 1]
-					     * (v * b->v[u]));
-		}
-		b->read[u] += only(m[u], p->read[i] * (v * v));
-		b->photon[u] += only(m[u], p->photon[i] * (v * v));
-		b->u[u] = only(m[u], y);
-		b->v[u] = only(m[u], v);
-		b->g[u] = only(m[u], g);
+				& back_suspect(b, u, y, v, g, l, inverse_g[u],
+					       t, is.folded && t.two > 0.0f
+					       && !last);
+		back_sums(b, p, is, i, u, counted(is, m[u], v));
+		b->u[u] = counted(is, m[u], y);
+		b->v[u] = counted(is, m[u], v);
+		b->g[u] = counted(is, m[u], g);
 	}
 }
 
-static inline void likelihood_lanes(iris_block *block, const iris_pattern *p,
-				    thresholds t, const float *charge,
-				    float *scratch, size_t lane)
+INLINE void likelihood_lanes(iris_block *block, const iris_pattern *p,
+			     shape is, thresholds t, const float *charge,
+			     float *scratch, size_t lane)
 {
 	vreal rate[U], shift[U], inverse_g[U];
 	sweep s;
 	back b;
 	size_t i;
 
-	guess(block, p, charge, lane, rate);
-	first_pass(block, p, charge, lane, rate);
-	second_pass(block, p, charge, lane, rate, &s, scratch);
+	guess(block, p, is, charge, lane, rate);
+	first_pass(block, p, is, charge, lane, rate);
+	second_pass(block, p, is, charge, lane, rate, &s, scratch);
 	FOR_U {
 		inverse_g[u] = 1.0f / s.g[u];
 		shift[u] = s.b[u] * inverse_g[u];
@@ -660,9 +446,9 @@ static inline void likelihood_lanes(iris_block *block, const iris_pattern *p,
 	for (i = p->nsample - 1; i-- > 0;) {
 		vmask m[U];
 
-		present(block, i, lane, m);
-		back_step(&b, &s, p, i, m, scratch + 3 * i * L + lane, shift,
-			  inverse_g, t);
+		present(block, is, i, lane, m);
+		back_step(&b, &s, p, is, i, m, scratch + 3 * i * L + lane,
+			  shift, inverse_g, t);
 	}
 	FOR_U {
 		const vreal norm = inverse_g[u] * inverse_g[u];
@@ -709,8 +495,8 @@ static void photon_variance(iris_block *block)
  * variance is w' C w.
  */
 static inline void weighted_forward(const iris_block *block,
-				    const iris_pattern *p, size_t lane,
-				    sweep *s, float *scratch)
+				    const iris_pattern *p, shape is,
+				    size_t lane, sweep *s, float *scratch)
 {
 	vreal rate[U], inverse[U];
 	size_t i;
@@ -726,7 +512,7 @@ static inline void weighted_forward(const iris_block *block,
 
 		FOR_U
 			r[u] = all(p->step[i]);
-		sweep_step(s, p, i, r, p->inflate[i], inverse);
+		sweep_step(s, p, is, i, r, p->inflate[i], inverse);
 		FOR_U {
 			store(kept + u * V, s->y[u]);
 			store(kept + 2 * L + u * V, inverse[u]);
@@ -737,14 +523,16 @@ static inline void weighted_forward(const iris_block *block,
 static void weighted_lanes(iris_block *block, const iris_pattern *p,
 			   const float *charge, float *scratch, size_t lane)
 {
-	vreal charge_sum[U], time[U], next[U], read[U], photon[U];
+	const shape is = {p->folded, false};
+	vreal sum[U], time[U];
 	sweep s;
+	back b;
 	size_t i;
 
-	weighted_forward(block, p, lane, &s, scratch);
+	weighted_forward(block, p, is, lane, &s, scratch);
 	FOR_U
-		charge_sum[u] = time[u] = next[u] = read[u]
-			= photon[u] = all(0.0f);
+		sum[u] = time[u] = b.v[u] = b.read[u] = b.photon[u]
+			= all(0.0f);
 	for (i = p->nsample - 1; i-- > 0;) {
 		const float *kept = scratch + 3 * i * L + lane;
 		const bool last = i + 2 >= p->nsample;
@@ -752,47 +540,57 @@ static void weighted_lanes(iris_block *block, const iris_pattern *p,
 		vmask m[U];
 
 		difference(charge, i, lane, d);
-		present(block, i, lane, m);
+		present(block, is, i, lane, m);
 		FOR_U {
 			const vreal ip = load(kept + 2 * L + u * V);
-			const vreal off = last ? all(0.0f)
-				: s.rate[u] * p->photon_off[i + 1]
-				+ s.s2[u] * p->read_off[i + 1];
+			const vreal off = beside(p, is, last ? i : i + 1,
+						 s.rate[u], s.s2[u]);
 			const vreal v = only(m[u], load(kept + u * V) * ip
-					     - off * ip * next[u]);
+					     - off * ip * b.v[u]);
 
-			charge_sum[u] += v * only(m[u], d[u]);
+			sum[u] += v * only(m[u], d[u]);
 			time[u] += v * p->step[i];
-			read[u] += p->read[i] * (v * v);
-			photon[u] += p->photon[i] * (v * v);
-			if (!last) {
-				read[u] += 2.0f * p->read_off[i + 1]
-					* (v * next[u]);
-				photon[u] += 2.0f * p->photon_off[i + 1]
-					* (v * next[u]);
-			}
-			next[u] = v;
+			back_sums(&b, p, is, i, u, v);
+			b.v[u] = v;
 		}
 	}
 	FOR_U {
 		const vreal norm = 1.0f / time[u];
 
-		store(block->rate + lane + u * V, charge_sum[u] * norm);
+		store(block->rate + lane + u * V, sum[u] * norm);
 		store(block->var_read + lane + u * V,
-		      s.s2[u] * (read[u] * norm * norm));
+		      s.s2[u] * (b.read[u] * norm * norm));
 		store(block->photon_factor + lane + u * V,
-		      photon[u] * norm * norm);
+		      b.photon[u] * norm * norm);
 	}
+}
+
+static bool is_full(const iris_block *block, const iris_pattern *p)
+{
+	int32_t least = (int32_t)p->nsample;
+
+	FOR_L
+		least = block->nusable[l] < least ? block->nusable[l] : least;
+	return least == (int32_t)p->nsample;
 }
 
 static void likelihood(iris_block *block, const iris_pattern *p, float one,
 		       float two, const float *charge, float *scratch)
 {
 	const thresholds t = {one, two};
+	const bool full = is_full(block, p) && p->nsample > 1;
 	size_t lane;
 
 	for (lane = 0; lane < L; lane += G) {
-		likelihood_lanes(block, p, t, charge, scratch, lane);
+		if (p->folded)
+			likelihood_lanes(block, p, (shape){true, false}, t,
+					 charge, scratch, lane);
+		else if (full)
+			likelihood_lanes(block, p, (shape){false, true}, t,
+					 charge, scratch, lane);
+		else
+			likelihood_lanes(block, p, (shape){false, false}, t,
+					 charge, scratch, lane);
 		/* First with C at the rate of all intervals, then at its own. */
 		if (p->weighted)
 			weighted_lanes(block, p, charge, scratch, lane);
@@ -807,6 +605,7 @@ static void likelihood(iris_block *block, const iris_pattern *p, float one,
 static void chi_square(iris_block *block, const iris_pattern *p,
 		       const float *charge)
 {
+	const shape is = {p->folded, false};
 	size_t lane, i;
 
 	for (lane = 0; lane < L; lane += G) {
@@ -823,11 +622,11 @@ static void chi_square(iris_block *block, const iris_pattern *p,
 			vmask m[U];
 
 			difference(charge, i, lane, d);
-			present(block, i, lane, m);
+			present(block, is, i, lane, m);
 			FOR_U
 				d[u] = d[u] - rate[u] * p->step[i];
-			sweep_step(&s, p, i, d, 1.0f, inverse);
-			sweep_sum(&s, m, inverse, true);
+			sweep_step(&s, p, is, i, d, 1.0f, inverse);
+			sweep_sum(&s, is, m, inverse, true);
 		}
 		FOR_U
 			store(block->chi2 + lane + u * V,
@@ -838,9 +637,15 @@ static void chi_square(iris_block *block, const iris_pattern *p,
 
 const iris_kernels IRIS_KERNELS = {
 	.name = IRIS_KERNELS_NAME,
+	.check_references = check_references,
+	.check_linearity = check_linearity,
 	.scan = scan,
 	.calibrate = calibrate,
 	.accumulate = accumulate,
+	.keep_last = keep_last,
+	.end_sums = end_sums,
+	.slope = slope,
+	.blank = blank,
 	.two_point = two_point,
 	.likelihood = likelihood,
 	.chi_square = chi_square,

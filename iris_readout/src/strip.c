@@ -99,6 +99,8 @@ void iris_block_calibrate(const iris_ramp *ramp, iris_block *block,
 	memcpy(before, block->dq, sizeof(before));
 	ramp->kernels->calibrate(&ramp->calibration, block, first, count,
 				 charge);
+	if (ramp->options.ref_pixels == 0)
+		return;
 	for (l = 0; l < IRIS_LANES; l++) {
 		if (!(before[l] & border))
 			continue;
@@ -158,9 +160,13 @@ void iris_event_jump(iris_ramp *ramp, size_t strip, const iris_block *block,
 static void add_saturations(iris_ramp *ramp, size_t strip,
 			    const iris_block *block)
 {
+	int32_t first = IRIS_NEVER;
 	size_t l;
 
-	for (l = 0; l < block->count; l++) {
+	for (l = 0; l < IRIS_LANES; l++)
+		first = block->saturated[l] < first ? block->saturated[l]
+			: first;
+	for (l = 0; l < block->count && first < IRIS_NEVER; l++) {
 		const iris_event event = {
 			.read = block->saturated[l] < IRIS_NEVER
 				? ramp->number[block->saturated[l]] : 0,
@@ -285,9 +291,12 @@ static void fit_suspects(const iris_job *job, size_t strip,
 			 iris_workspace *work, const uint32_t *broken)
 {
 	iris_block *block = &work->block;
+	uint32_t any = job->nsnowball > 0;
 	size_t l;
 
-	for (l = 0; l < block->count; l++)
+	for (l = 0; l < IRIS_LANES; l++)
+		any |= broken[l] | (uint32_t)block->suspect[l];
+	for (l = 0; l < block->count && any != 0; l++)
 		if (is_usable(block, l)
 		    && (block->suspect[l] || broken[l]
 			|| in_snowball(job, block, l)))
@@ -337,7 +346,7 @@ static void least_squares(const iris_ramp *ramp, const iris_planes *planes,
 			: IRIS_BATCH,
 			(p->weighted ? work->scratch : work->charge)
 			+ k * IRIS_LANES);
-	iris_block_slope(block, ramp->slopes);
+	ramp->kernels->slope(block, ramp->slopes);
 	if (planes->chi2 != NULL)
 		ramp->kernels->chi_square(block, p, work->charge);
 }
@@ -350,25 +359,11 @@ static void end_means(const iris_ramp *ramp, iris_workspace *work)
 	const int32_t most = cds || ramp->options.nfowler > IRIS_MAX_KEPT
 		? 1 : (int32_t)ramp->options.nfowler;
 	iris_block *block = &work->block;
-	size_t k, l;
 
 	if (p->weighted)
 		weigh_intervals(p, work->charge);
-	for (k = 0; k < p->nsample; k++) {
-		const float *q = work->charge + k * IRIS_LANES;
-		const int32_t index = (int32_t)k;
-
-		for (l = 0; l < IRIS_LANES; l++) {
-			const int32_t n = block->nusable[l];
-			const int32_t m = most < n / 2 ? most : n / 2;
-			const bool late = index >= n - m && index < n;
-			const bool early = index < m;
-
-			block->sum[l] += late ? (double)q[l] : 0.0;
-			block->sum[l] -= early ? (double)q[l] : 0.0;
-		}
-	}
-	iris_block_slope(block, ramp->slopes);
+	ramp->kernels->end_sums(block, p->nsample, most, work->charge);
+	ramp->kernels->slope(block, ramp->slopes);
 	memset(block->suspect, 0, sizeof(block->suspect));
 }
 
@@ -423,22 +418,6 @@ void iris_block_suspend(const iris_ramp *ramp, const iris_block *block)
 	}
 }
 
-/* Last usable charge of each lane. */
-static void keep_last(iris_block *block, size_t first, size_t count,
-		      const float *charge)
-{
-	size_t k, l;
-
-	for (k = 0; k < count; k++) {
-		const int32_t index = (int32_t)(first + k);
-		const float *q = charge + k * IRIS_LANES;
-
-		for (l = 0; l < IRIS_LANES; l++)
-			block->sum[l] = index < block->nusable[l]
-				? (double)q[l] : block->sum[l];
-	}
-}
-
 /* Sums of all reads of a block up to the end of the job. */
 static void sum_block(const iris_job *job, iris_workspace *work)
 {
@@ -459,7 +438,7 @@ static void sum_block(const iris_job *job, iris_workspace *work)
 		m = m < IRIS_BATCH ? m : IRIS_BATCH;
 		iris_block_calibrate(ramp, block, k, m, work->charge);
 		if (ramp->options.mode == IRIS_MODE_CDS)
-			keep_last(block, k, m, work->charge);
+			ramp->kernels->keep_last(block, k, m, work->charge);
 		else
 			ramp->kernels->accumulate(block, &ramp->pattern, k, m,
 						  work->charge);
@@ -511,7 +490,7 @@ static void finish_block(const iris_job *job, size_t strip,
 	if (ramp->engine == IRIS_ENGINE_SUM) {
 		sum_block(job, work);
 		clamp_usable(block, ramp->nread);
-		iris_block_slope(block, ramp->slopes);
+		ramp->kernels->slope(block, ramp->slopes);
 		return;
 	}
 	if (ramp->engine == IRIS_ENGINE_FOLD)
