@@ -70,7 +70,7 @@ class Plan:
     @property
     def peer_rows(self) -> int:
         """Rows given to stcal and NumPy, whose cost per pixel does not depend on their number."""
-        return 64 if self.quick else 512
+        return 32 if self.quick else 256
 
     @property
     def scale(self) -> float:
@@ -137,7 +137,7 @@ def whole_ramps(plan: Plan, record: Record) -> Iterator[Row]:
         yield from _within_the_library(plan, name, timings, notes)
         yield from _against_numpy(name, timings)
         contenders = {
-            **ours.full_contenders(ramp),
+            "ols": ours.full_contenders(ramp)["ols"],
             **ours.plain_contenders(ramp),
             **peers.memory_contenders(ramp.reads),
         }

@@ -6,6 +6,7 @@ the library has its own tests.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -31,6 +32,7 @@ GAIN, READ_NOISE = 3.0, 9.0
 RESET = 1_790_000_000_000_000
 FRAME_US = 1_750_000
 DQ_SATURATED, DQ_JUMP, DQ_DO_NOT_USE = 2, 4, 1
+DQ_OUTLIER, DQ_SUBARRAY = 1 << 4, 1 << 8
 PLANES = {
     "SCI": "rate",
     "VAR_RNOISE": "var_read",
@@ -38,6 +40,7 @@ PLANES = {
     "DQ": "dq",
     "CHI2": "chi2",
 }
+OTHER_MCDS = {"mode": "mcds", "nfowler": 2}
 STATUS = ("S_REFPIX", "S_SATUR", "S_LINEAR", "S_JUMP", "S_RAMP", "S_GAIN", "S_DQINIT")
 
 
@@ -231,6 +234,22 @@ def assert_nothing_left(folder, allowed):
         (["--mode", "mcds", "--nfowler", "2"], {"mode": "mcds", "nfowler": 2}),
         (["--gain", "2.2", "--read-noise", "12"], {"gain": 2.2, "read_noise": 12.0}),
         (["--saturation", "5100.5"], {"saturation": 5100.5}),
+        (["--estimator", "likelihood"], {}),
+        (["--estimator", "ols"], {"estimator": "ols"}),
+        (["--no-snowballs"], {"snowballs": False}),
+        (["--side-rows", "0"], {"side_rows": 0}),
+        (["--side-rows", "5"], {"side_rows": 5}),
+        (["--isa", "baseline"], {"isa": "baseline"}),
+        (["--isa", "auto", "--threads", "1"], {}),
+        (["--memory-limit", "1G", "--max-events", "5000"], {}),
+        (["--guide-window", "11,7,5,3"], {"guide_windows": [(6, 10, 3, 5)]}),
+        (
+            ["--guide-window=44,1,5,3", "--guide-window=9,20,1,1", "--guide-margin=2"],
+            {"guide_windows": [(0, 43, 3, 5), (19, 8, 1, 1)], "guide_margin": 2},
+        ),
+        (["--drop", "2"], {"drop": [2]}),
+        (["--drop", "1,5-6"], {"drop": [1, 5, 6]}),
+        (["--drop=6", "--drop=3", "--mode=mcds", "--nfowler=2"], OTHER_MCDS | {"drop": [3, 6]}),
     ],
     ids=" ".join,
 )
@@ -239,6 +258,17 @@ def test_planes_equal_those_of_the_python_face(run, ramp, tmp_path, arguments, o
     run("-o", "L1.fits", *arguments, *reads)
     chi2 = options.get("mode", "utr") == "utr"
     assert_planes(tmp_path / "L1.fits", truth(counts, times, **options), chi2=chi2)
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["sums", "--keep-reads"])
+def test_chi2_is_there_where_it_can_be_had(run, ramp, tmp_path, keep):
+    """Least squares without a jump test keeps sums, which know no chi-square."""
+    reads, counts, times = ramp
+    arguments = ["--estimator", "ols", "--jump-sigma", "none", *(["--keep-reads"] if keep else [])]
+    run("-o", "L1.fits", *arguments, *reads)
+    expected = truth(counts, times, estimator="ols", jump_sigma=None, keep_reads=keep)
+    assert_planes(tmp_path / "L1.fits", expected, chi2=keep)
+    assert np.isnan(expected.chi2[6:-6, 6:-6]).all() != keep
 
 
 def test_the_truth_is_not_trivial(ramp):
@@ -494,6 +524,505 @@ def test_a_missing_reference_is_named(run, ramp, tmp_path):
     assert_complaint(done, r"none\.fits: file: got 'No such file or directory'")
 
 
+def write_weights(path, left, right, **changes):
+    arrays = {"LEFT": left.astype(np.float32), "RIGHT": right.astype(np.float32)}
+    return write_reference(path, "REFPIX", arrays, **changes)
+
+
+def make_weights(noutputs=4, nlag=7):
+    rng = np.random.default_rng(8)
+    return rng.normal(0.0, 0.1, (2, noutputs, nlag)).astype(np.float32)
+
+
+def test_reference_weights(run, ramp, tmp_path):
+    reads, counts, times = ramp
+    left, right = make_weights()
+    path = write_weights(tmp_path / "refpix.fits", left, right)
+    run("-o", "L1.fits", "--ref-weights", path, *reads)
+    expected = truth(counts, times, ref_weights=(left, right))
+    assert_planes(tmp_path / "L1.fits", expected)
+    assert bits(expected.rate) != bits(truth(counts, times).rate)
+    assert parameters(tmp_path / "L1.fits", "refpix")["weights"] == "reference"
+    (row,) = fits.getdata(tmp_path / "L1.fits", "CALIBRATIONS")
+    assert tuple(row)[:3] == ("refpix", "REFPIX", "refpix.fits")
+    assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+LEFT, RIGHT = make_weights()
+BAD_WEIGHTS = {
+    "other outputs": (
+        {"LEFT": LEFT[:2], "RIGHT": RIGHT[:2]},
+        r"LEFT: got 2 axes of \(2, 7\), expected \(4, nlag\) with one odd nlag",
+    ),
+    "even": ({"LEFT": LEFT[:, 1:], "RIGHT": RIGHT[:, 1:]}, r"LEFT: got 2 axes of \(4, 6\)"),
+    "unequal": ({"LEFT": LEFT, "RIGHT": RIGHT[:, 2:]}, r"RIGHT: got 2 axes of \(4, 5\)"),
+    "one side": ({"LEFT": LEFT}, r"refpix\.fits: RIGHT: got no such extension"),
+    "not finite": ({"LEFT": LEFT, "RIGHT": RIGHT * np.nan}, r"RIGHT: got values that are not fin"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_WEIGHTS)
+def test_bad_reference_weights_are_refused(run, ramp, tmp_path, case):
+    arrays, message = BAD_WEIGHTS[case]
+    path = write_reference(tmp_path / "refpix.fits", "REFPIX", arrays)
+    done = run("-o", "L1.fits", "--ref-weights", path, *ramp[0], expect=1)
+    assert_complaint(done, message)
+
+
+def test_reference_weights_need_reference_pixels(run, tmp_path):
+    counts, times = make_counts()
+    reads = write_ramp(tmp_path, counts, REFPIX=0)
+    path = write_weights(tmp_path / "refpix.fits", *make_weights())
+    done = run("-o", "L1.fits", "--ref-weights", path, *reads)
+    assert "warning: refpix.fits: --ref-weights: got reads without reference pixels" in done.stderr
+    assert_planes(tmp_path / "L1.fits", truth(counts, times, ref_pixels=0))
+    assert len(fits.getdata(tmp_path / "L1.fits", "CALIBRATIONS")) == 0
+
+
+X0, Y0 = 9, 13
+WINDOW = (slice(Y0 - 1, Y0 - 1 + NY), slice(X0 - 1, X0 - 1 + NX))
+
+
+def write_window(folder, counts, x0=X0, y0=Y0, full=(FULL_NY, FULL_NX), **changes):
+    keys = {"SUBARRAY": "CUSTOM", "SUBARRID": "W1", "REFPIX": 0}
+    keys |= {"SUBSTRT1": x0, "SUBSTRT2": y0, "SUBSIZE1": NX, "SUBSIZE2": NY}
+    keys |= {"DETSIZE1": full[1], "DETSIZE2": full[0]}
+    return write_ramp(folder, counts, **(keys | changes))
+
+
+@pytest.mark.parametrize(
+    ("x0", "y0", "full"),
+    [(X0, Y0, (FULL_NY, FULL_NX)), (1, 1, (FULL_NY, FULL_NX)), (17, 21, (FULL_NY, FULL_NX)),
+     (1, 5, (FULL_NY, NX)), (3, 1, (NY, FULL_NX))],
+    ids=["inside", "first corner", "last corner", "full rows", "full columns"],
+)  # fmt: skip
+def test_references_of_the_detector_equal_those_of_the_window(run, tmp_path, x0, y0, full):
+    counts, times = make_counts()
+    reads = write_window(tmp_path, counts, x0, y0, full)
+    maps = make_maps(full)
+    parts = cut(maps, (slice(y0 - 1, y0 - 1 + NY), slice(x0 - 1, x0 - 1 + NX)))
+    outputs = []
+    for name, some in (("full", maps), ("cut", parts)):
+        folder = tmp_path / name
+        folder.mkdir()
+        output = tmp_path / f"{name}.fits"
+        run("-o", output, *write_maps(folder, some), *reads)
+        outputs.append(output)
+    assert_same_images(*outputs)
+    origin = truth(counts, times, ref_pixels=0, map_origin=(y0 - 1, x0 - 1), **maps)
+    assert_planes(outputs[0], origin)
+    assert_planes(outputs[1], truth(counts, times, ref_pixels=0, **parts))
+
+
+def test_references_of_another_window_are_refused(run, tmp_path):
+    counts, _ = make_counts()
+    reads = write_window(tmp_path, counts)
+    gain = {"SCI": np.ones((NY, NX), np.float32)}
+    same = write_reference(tmp_path / "same.fits", "GAIN", gain, SUBSTRT1=X0, SUBSTRT2=Y0)
+    other = write_reference(tmp_path / "other.fits", "GAIN", gain, SUBSTRT1=X0 + 1, SUBSTRT2=Y0)
+    run("-o", "L1.fits", "--gain", same, *reads)
+    done = run("-o", "L2.fits", "--gain", other, *reads, expect=1)
+    assert_complaint(done, r"other\.fits: SUBSTRT1: got a map of the window at \(10, 13\), expect")
+
+
+def test_references_of_different_sizes_are_refused(run, tmp_path):
+    counts, _ = make_counts()
+    reads = write_window(tmp_path, counts)
+    small = {"SCI": np.ones((NY, NX), np.float32)}
+    large = {"SCI": np.ones((FULL_NY, FULL_NX), np.float32)}
+    gain = write_reference(tmp_path / "gain.fits", "GAIN", small)
+    noise = write_reference(tmp_path / "noise.fits", "READNOISE", large)
+    done = run("-o", "L1.fits", "--gain", gain, "--read-noise", noise, *reads, expect=1)
+    assert_complaint(done, r"noise\.fits: SCI: got 2 axes of \(60, 64\), expected 2 of \(40, 48\)")
+
+
+# Windows (x, y, nx, ny) from 1 on the detector, margin, pixels masked on the reads.
+GUIDED = {
+    "inside": ((20, 30, 4, 2), 0, (slice(17, 19), slice(11, 15))),
+    "over an edge": ((5, 50, 6, 11), 0, (slice(37, 40), slice(0, 2))),
+    "beside, with a margin": ((2, 20, 3, 2), 6, (slice(1, 15), slice(0, 2))),
+    "beside": ((2, 20, 3, 2), 4, (slice(0, 0), slice(0, 0))),
+}
+
+
+@pytest.mark.parametrize("case", GUIDED)
+def test_guide_windows_stand_on_the_detector(run, tmp_path, case):
+    window, margin, masked = GUIDED[case]
+    counts, _ = make_counts()
+    reads = write_window(tmp_path, counts)
+    given = ",".join(map(str, window))
+    run("-o", "L1.fits", "--guide-window", given, "--guide-margin", margin, *reads)
+    dq = fits.getdata(tmp_path / "L1.fits", "DQ", uint=True)
+    expected = np.zeros((NY, NX), bool)
+    expected[masked] = True
+    assert np.array_equal((dq & DQ_SUBARRAY) > 0, expected)
+    assert np.all(dq[expected] & DQ_DO_NOT_USE)
+    said = parameters(tmp_path / "L1.fits", "ramp")
+    assert (said["guide_windows"], said["guide_margin"]) == ([list(window)], margin)
+
+
+def test_a_guide_window_off_the_detector_is_refused(run, tmp_path):
+    counts, _ = make_counts()
+    reads = write_window(tmp_path, counts)
+    done = run("-o", "L1.fits", "--guide-window", "60,1,6,1", *reads, expect=2)
+    assert "--guide-window: got 60,1,6,1, expected one inside the 64 x 60 pixels" in done.stderr
+
+
+# --- which reads, and how much each counts --------------------------------------------------------
+
+
+def parameters(path, step):
+    """Parameters in the RECEIPT row of a step, written as Python would."""
+    (row,) = [row for row in fits.getdata(path, "RECEIPT") if row["step"] == step]
+    values = json.loads(row["parameters"])
+    assert json.dumps(values, sort_keys=True) == row["parameters"]
+    return values
+
+
+def as_id(value):
+    """Name a case by its arguments."""
+    strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return " ".join(value) if strings else ""
+
+
+def image_bits(path):
+    with fits.open(path) as hdus:
+        return {hdu.name: bits(hdu.data) for hdu in hdus if isinstance(hdu, fits.ImageHDU)}
+
+
+def assert_same_images(first, second):
+    one, other = image_bits(first), image_bits(second)
+    assert one.keys() == other.keys()
+    for name, plane in one.items():
+        assert plane == other[name], name
+
+
+@pytest.mark.parametrize("mode", ["utr", "cds"])
+def test_plain_packed_and_cube_are_one(run, ramp, tmp_path, mode):
+    """Mapped files, files through CFITSIO and planes of a mapped or packed cube."""
+    reads, counts, times = ramp
+    cube = write_cube(tmp_path / "cube.fits", counts, times, table=True)
+    packed = []
+    for path in [*reads, cube]:
+        packed.append(path.with_name(path.name + ".gz"))
+        packed[-1].write_bytes(gzip.compress(path.read_bytes()))
+    kinds = {"plain": reads, "packed": packed[:-1], "cube": [cube], "packed-cube": packed[-1:]}
+    for name, files in kinds.items():
+        run("-o", f"{name}.L1", "--mode", mode, *files)
+        assert_same_images(tmp_path / f"{name}.L1", tmp_path / "plain.L1")
+        assert_planes(tmp_path / f"{name}.L1", truth(counts, times, mode=mode), chi2=mode == "utr")
+
+
+def test_inverted_scaling_is_not_taken_for_plain_bytes(run, ramp):
+    """BSCALE -1 with BZERO 32767 covers 0 to 65535 too, but the bytes mean other counts."""
+    reads, _, _ = ramp
+    for path in reads:
+        patch_card(path, "BSCALE", b"BSCALE  = -1.0")
+        patch_card(path, "BZERO", b"BZERO   = 32767.0")
+    done = run("-o", "L1.fits", *reads, expect=1)
+    assert_complaint(done, r"BITPIX: got int32 pixels, expected unsigned 16-bit \(BITPIX 16, BZERO")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dropped"),
+    [(["--drop", "4"], [4]), (["--drop", "2-3,2"], [2, 3]), (["--drop=6", "--drop=1"], [1, 6])],
+    ids=as_id,
+)
+def test_dropped_reads_are_named(run, ramp, tmp_path, arguments, dropped):
+    reads, counts, times = ramp
+    done = run("-o", "L1.fits", *arguments, *reads)
+    assert "--drop" not in done.stderr
+    assert_planes(tmp_path / "L1.fits", truth(counts, times, drop=dropped))
+    assert parameters(tmp_path / "L1.fits", "ramp")["dropped"] == dropped
+    assert parameters(tmp_path / "L1.fits", "ramp")["reads"] == [NREAD]
+    assert len(fits.getdata(tmp_path / "L1.fits", "INPUTS")) == NREAD
+
+
+def test_reads_are_dropped_by_their_own_number_in_every_ramp(run, tmp_path):
+    reads, results = [], []
+    for number in (1, 2):
+        counts, times = make_counts(seed=number)
+        reads += write_ramp(tmp_path, counts, ramp=number, NUMRAMPS=2)
+        results.append(truth(counts, times, drop=[3]))
+    reads[0].unlink()  # read 1 of ramp 1: numbers do not count from what is there
+    counts, times = make_counts(seed=1)
+    results[0] = truth(counts[1:], times[1:], drop=[2])
+    run("-o", "L1.fits", "--drop", "3", *reads[1:])
+    assert_planes(tmp_path / "L1.fits", iris_readout.combine_ramps(results))
+
+
+def test_dropping_reads_that_are_not_there_is_a_warning(run, ramp, tmp_path):
+    reads, counts, times = ramp
+    done = run("-o", "L1.fits", "--drop", "2,7-9", *reads)
+    assert "warning: r1-01.fits: --drop: got read 7 to 9, expected numbers of reads" in done.stderr
+    assert_planes(tmp_path / "L1.fits", truth(counts, times, drop=[2]))
+
+
+def test_dropping_too_many_reads_is_refused(run, ramp, tmp_path):
+    done = run("-o", "L1.fits", "--drop", "1-5", *ramp[0], expect=1)
+    assert_complaint(
+        done, r"r1-06\.fits: --drop: got 1 reads of ramp 1 left, expected at least two"
+    )
+    assert_nothing_left(tmp_path, ramp[0])
+
+
+QUALITY = np.array([0.9, 0.3, 0.45, 0.5, 0.05, 0.4])
+LINEAR = [1.0, *(QUALITY[1:] / 0.5)]
+LUCKY = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+
+
+def write_weighted(folder, counts, quality=QUALITY, **changes):
+    reads = write_ramp(folder, counts, **changes)
+    for path, value in zip(reads, quality, strict=True):
+        set_keys(AOSTREHL=None if value is None else float(value))(path)
+    return reads
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], {"weights": LINEAR}),
+        (["--weight-rule", "linear"], {"weights": LINEAR}),
+        (["--weight-rule", "threshold=0.7"], {"weights": LUCKY}),
+        (["--estimator", "ols"], {"weights": LINEAR, "estimator": "ols"}),
+        (["--mode", "mcds", "--nfowler", "2"], {"weights": LINEAR, "mode": "mcds", "nfowler": 2}),
+        (["--mode", "cds"], {"weights": LINEAR, "mode": "cds"}),
+    ],
+    ids=as_id,
+)
+def test_reads_are_weighed_by_a_keyword(run, tmp_path, arguments, options):
+    """The first read has no charge before it: its 0.9 is not the largest value."""
+    counts, times = make_counts()
+    reads = write_weighted(tmp_path, counts)
+    run("-o", "L1.fits", "--weight-keyword", "AOSTREHL", *arguments, *reads)
+    chi2 = options.get("mode", "utr") == "utr"
+    expected = truth(counts, times, **options)
+    assert_planes(tmp_path / "L1.fits", expected, chi2=chi2)
+    plain = truth(counts, times, **{k: v for k, v in options.items() if k != "weights"})
+    assert bits(expected.rate) != bits(plain.rate) or options.get("mode") in ("cds", "mcds")
+    rule = arguments[1] if "--weight-rule" in arguments else "linear"
+    said = parameters(tmp_path / "L1.fits", "ramp")
+    assert said["weights"] == {"keyword": "AOSTREHL", "rule": rule}
+    assert said["keep_reads"] is True
+
+
+def test_dropped_reads_need_no_weight(run, tmp_path):
+    counts, times = make_counts()
+    reads = write_weighted(tmp_path, counts, [None, 0.3, 0.45, 99.0, 0.05, 0.4])
+    run("-o", "L1.fits", "--weight-keyword=aostrehl", "--drop=1,4", *reads)
+    weights = np.array([1.0, 1.0, 0.45, 1.0, 0.05, 0.4]) / [1, 1, 0.45, 1, 0.45, 0.45]
+    expected = truth(counts, times, weights=weights, drop=[1, 4])
+    assert_planes(tmp_path / "L1.fits", expected)
+
+
+def test_one_scale_of_weights_for_all_ramps(run, tmp_path):
+    reads, results = [], []
+    for number, scale in ((1, 1.0), (2, 0.5)):
+        counts, times = make_counts(seed=number)
+        reads += write_weighted(
+            tmp_path, counts, [q * scale for q in QUALITY], ramp=number, NUMRAMPS=2
+        )
+        weights = [1.0, *(QUALITY[1:] * scale / 0.5)]
+        results.append(truth(counts, times, weights=weights))
+    run("-o", "L1.fits", "--weight-keyword", "AOSTREHL", *reads)
+    assert_planes(tmp_path / "L1.fits", iris_readout.combine_ramps(results))
+
+
+def add_quality(path, quality):
+    with fits.open(path) as hdus:
+        table = hdus["TIMES"]
+        columns = [*table.columns, fits.Column("AOSTREHL", "D", array=quality)]
+        new = fits.BinTableHDU.from_columns(columns, name="TIMES")
+        fits.HDUList([hdus[0].copy(), new]).writeto(path, overwrite=True)
+
+
+def test_weights_of_a_cube_stand_in_its_table(run, tmp_path):
+    counts, times = make_counts()
+    cube = write_cube(tmp_path / "cube.fits", counts, times, table=True)
+    done = run("-o", "L1.fits", "--weight-keyword", "AOSTREHL", cube, expect=1)
+    assert_complaint(done, r"cube\.fits: AOSTREHL: got no value for read 1, expected a number")
+    add_quality(cube, QUALITY)
+    run("-o", "L1.fits", "--weight-keyword", "AOSTREHL", cube)
+    assert_planes(tmp_path / "L1.fits", truth(counts, times, weights=LINEAR))
+    bare = write_cube(tmp_path / "bare.fits", counts, times, table=False)
+    done = run("-o", "L2.fits", "--weight-keyword", "AOSTREHL", bare, expect=1)
+    assert_complaint(done, r"bare\.fits: AOSTREHL: got no value for read 1, expected a number")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, r"r1-03\.fits: AOSTREHL: got no value for read 3, expected a number of at least 0"),
+        (-0.1, r"r1-03\.fits: AOSTREHL: got -0\.1 for read 3"),
+        ("good", r"r1-03\.fits: AOSTREHL: got good for read 3"),
+    ],
+)
+def test_a_read_that_cannot_be_weighed_is_named(run, ramp, tmp_path, value, message):
+    reads, counts, times = ramp
+    set_keys(AOSTREHL=value)(reads[2])
+    done = run("-o", "L1.fits", "--weight-keyword", "AOSTREHL", *reads, expect=1)
+    assert_complaint(done, message)
+    assert_nothing_left(tmp_path, reads)
+    run("-o", "L1.fits", *reads)
+    assert_planes(tmp_path / "L1.fits", truth(counts, times))
+
+
+def test_weights_of_nothing_are_refused(run, tmp_path):
+    counts, _ = make_counts()
+    reads = write_weighted(tmp_path, counts, [0.5, 0, 0, 0, 0, 0])
+    done = run("-o", "L1.fits", "--weight-keyword", "AOSTREHL", *reads, expect=1)
+    assert_complaint(done, r"AOSTREHL: got 0 for all reads, expected some above 0")
+
+
+# --- several ramps --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_ramps(tmp_path):
+    """Three ramps, the second of them with light of its own in one corner."""
+    reads, results = [], []
+    for number in (1, 2, 3):
+        counts, times = make_counts(seed=number)
+        if number == 2:
+            ramp = (np.arange(NREAD) * 300).astype(np.uint16)
+            counts[:, 6:9, 6:9] += ramp[:, None, None]
+        reads += write_ramp(tmp_path, counts, ramp=number, NUMRAMPS=3)
+        results.append(truth(counts, times))
+    return reads, results
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], {}),
+        (["--combine", "sum"], {"combination": "sum"}),
+        (["--reject-sigma", "none"], {"reject_sigma": None}),
+        (["--reject-sigma", "0", "--combine", "mean"], {"reject_sigma": None}),
+        (["--reject-sigma", "2.5"], {"reject_sigma": 2.5}),
+    ],
+    ids=as_id,
+)
+def test_rules_of_combination(run, three_ramps, tmp_path, arguments, options):
+    reads, results = three_ramps
+    run("-o", "L1.fits", *arguments, *reads)
+    expected = iris_readout.combine_ramps(results, **options)
+    assert_planes(tmp_path / "L1.fits", expected)
+    rejected = options.get("reject_sigma", 5.0)
+    assert np.all((expected.dq[6:9, 6:9] & DQ_OUTLIER > 0) == (rejected is not None))
+    said = parameters(tmp_path / "L1.fits", "ramp")
+    assert said["combination"] == options.get("combination", "mean")
+    assert said["reject_sigma"] == rejected
+    assert said["reads"] == [NREAD] * 3
+
+
+# --- snowballs, memory, instruction sets ----------------------------------------------------------
+
+
+def make_snowball(nread=8, shape=(96, 96)):
+    """Dark reads; from read 4 on a saturated disk of radius 6 within a halo of radius 12."""
+    rng = np.random.default_rng(4)
+    counts = 5000 + rng.normal(0, 3, (nread, *shape))
+    y, x = np.indices(shape)
+    distance = np.hypot(y - 50, x - 40)
+    counts[3:, distance <= 12] += 2000
+    counts[3:, distance <= 6] = 65535
+    times = np.arange(1, nread + 1) * FRAME_US / 1e6
+    return np.clip(np.rint(counts), 1, 65535).astype(np.uint16), times
+
+
+def test_snowballs_are_events(run, tmp_path):
+    counts, times = make_snowball()
+    reads = write_ramp(tmp_path, counts, DETSIZE1=96, DETSIZE2=96, NUMREADS=8)
+    for options, arguments in (({}, []), ({"snowballs": False}, ["--no-snowballs"])):
+        run("-o", "L1.fits", "--overwrite", *arguments, *reads)
+        expected = truth(counts, times, **options)
+        assert_planes(tmp_path / "L1.fits", expected)
+        events = fits.getdata(tmp_path / "L1.fits", "EVENTS")
+        assert list(events["kind"]) == list(expected.events["kind"])
+        balls = events[events["kind"] == "SNOWBALL"]
+        assert len(balls) == (not arguments)
+        assert parameters(tmp_path / "L1.fits", "jump")["snowballs"] is not bool(arguments)
+        for ball in balls:
+            assert (ball["read"], abs(ball["y"] - 50) <= 1, abs(ball["x"] - 40) <= 1) == (4, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def long_ramp(tmp_path_factory):
+    counts, times = make_counts(nread=40)
+    return write_ramp(tmp_path_factory.mktemp("long"), counts, NUMREADS=40), counts, times
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["mapped", "packed"])
+def test_reads_that_do_not_fit_are_folded(run, long_ramp, tmp_path, packed):
+    reads, counts, times = long_ramp
+    if packed:
+        plain = reads
+        reads = [tmp_path / (path.name + ".gz") for path in plain]
+        for path, new in zip(plain, reads, strict=True):
+            new.write_bytes(gzip.compress(path.read_bytes()))
+    limit = 2 * NY * NX * 16
+    done = run("-o", "L1.fits", "--memory-limit", limit, *reads)
+    assert_planes(tmp_path / "L1.fits", truth(counts, times, memory_limit=limit))
+    assert "--memory-limit: got more reads than fit" in done.stderr
+    said = parameters(tmp_path / "L1.fits", "ramp")
+    assert 40 / 24 <= said["folding"] <= 4
+    assert round(said["folding"], 3) == said["folding"]
+    assert said["memory_limit"] == limit
+    done = run("-o", "all.fits", "--memory-limit", "1M", *reads)
+    assert "--memory-limit" not in done.stderr
+    assert parameters(tmp_path / "all.fits", "ramp")["memory_limit"] == 1_000_000
+    assert parameters(tmp_path / "all.fits", "ramp")["folding"] == 1.0
+    assert_planes(tmp_path / "all.fits", truth(counts, times))
+
+
+def test_what_cannot_be_folded_is_refused(run, long_ramp):
+    reads, _, _ = long_ramp
+    limited = ["--memory-limit", "50k"]
+    for extra in (["--weight-keyword", "AOSTREHL"], ["--mode", "mcds"]):
+        done = run("-o", "L1.fits", *limited, *extra, *reads, expect=1)
+        assert_complaint(done, "ramp fit: got 'read 9: .*'.*; give a higher --memory-limit")
+
+
+def test_lost_events_are_a_warning(run, tmp_path):
+    counts, times = make_counts()
+    counts[2:, 6:34, 6:42] += 3000  # a hit in every pixel
+    reads = write_ramp(tmp_path, counts)
+    done = run("-o", "L1.fits", "--max-events", "100", *reads)
+    expected = truth(counts, times, max_events=100)
+    assert_planes(tmp_path / "L1.fits", expected)
+    events = fits.getdata(tmp_path / "L1.fits", "EVENTS")
+    assert len(events) == len(expected.events) < len(truth(counts, times).events)
+    lost = int(re.search(r"--max-events: got (\d+) events more than there was", done.stderr)[1])
+    assert len(events) + lost == len(truth(counts, times).events)
+
+
+def best_isa():
+    fitter = iris_readout.RampFitter((NY, NX), gain=GAIN, read_noise=READ_NOISE, noutputs=4)
+    return fitter.isa
+
+
+def test_instruction_sets_agree(run, ramp, tmp_path):
+    reads, _, _ = ramp
+    sets = ["baseline", "avx2", "avx512"]
+    sets = sets[: sets.index(best_isa()) + 1]
+    for name in sets:
+        run("-o", f"{name}.L1", "--isa", name, *reads)
+        assert parameters(tmp_path / f"{name}.L1", "ramp")["isa"] == name
+        assert_same_images(tmp_path / f"{name}.L1", tmp_path / "baseline.L1")
+    run("-o", "environment.L1", *reads, env={**os.environ, "IRIS_ISA": "baseline"})
+    assert parameters(tmp_path / "environment.L1", "ramp")["isa"] == "baseline"
+    done = run("-o", "bad.L1", *reads, env={**os.environ, "IRIS_ISA": "mmx"}, expect=1)
+    assert_complaint(done, r"options: IRIS_ISA: got 'mmx', expected auto, baseline, avx2 or avx512")
+
+
+@pytest.mark.skipif(best_isa() == "avx512", reason="the machine has all there is")
+def test_an_instruction_set_that_is_not_there_is_refused(run, ramp):
+    done = run("-o", "L1.fits", "--isa", "avx512", *ramp[0], expect=1)
+    assert_complaint(
+        done, r"options: instruction set: got avx512, which this machine does not have"
+    )
+
+
 # --- the product ----------------------------------------------------------------------------------
 
 
@@ -637,19 +1166,38 @@ def test_receipt(product):
         assert bool(rows[step]["reason"]) == (rows[step]["status"] == "SKIPPED")
     assert rows["linearity"]["reason"] == "no linearity reference"
     assert json.loads(rows["ramp"]["parameters"]) == {
-        "estimator": "ols",
-        "isa": "baseline",
+        "aborted": False,
+        "combination": "mean",
+        "dropped": [],
+        "estimator": "likelihood",
+        "folding": 1.0,
+        "guide_margin": 0,
+        "guide_windows": [],
+        "isa": best_isa(),
+        "keep_reads": False,
+        "max_events": 0,
+        "memory_limit": 0,
         "mode": "utr",
         "nfowler": 1,
         "read_noise": READ_NOISE,
+        "reads": [NREAD],
+        "reject_sigma": 5.0,
+        "weights": None,
     }
     assert json.loads(rows["gain"]["parameters"]) == {"gain": GAIN, "source": "header"}
-    assert json.loads(rows["jump"]["parameters"]) == {"jump_sigma": 4.5}
+    assert json.loads(rows["jump"]["parameters"]) == {"jump_sigma": 4.5, "snowballs": True}
+    assert json.loads(rows["refpix"]["parameters"]) == {
+        "noutputs": 4,
+        "ref_pixels": 4,
+        "side_rows": 11,
+        "weights": None,
+    }
     assert json.loads(rows["ingest"]["parameters"])["reads"] == NREAD
     assert rows["ramp"]["seconds"] > 0
     for row in rows.values():
         assert row["version"] == iris_readout.__version__
-        json.loads(row["parameters"])
+        again = json.dumps(json.loads(row["parameters"]), sort_keys=True)
+        assert row["parameters"] == again
         start, end = (np.datetime64(row[name]) for name in ("start", "end"))
         assert start <= end
         assert abs(np.datetime64("now") - end) < np.timedelta64(1, "h")
@@ -1123,6 +1671,83 @@ def test_no_saturation_level_is_the_converter(run, tmp_path):
     assert_planes(tmp_path / "L1.fits", truth(counts, times, saturation=65535.0))
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("content", ["noise", "zero bytes", "one bits", "odd end"])
+def test_datasum_is_that_of_the_standard(run, tmp_path, content, packed):
+    """Sums of extensions too, against those that astropy wrote."""
+    counts, _ = make_counts()
+    counts[:] = {"zero bytes": 32768, "one bits": 32767}.get(content, counts)
+    extra = np.arange(7 if content == "odd end" else 5000, dtype=np.uint8)
+    reads = []
+    for i, plane in enumerate(counts):
+        hdus = fits.HDUList([fits.PrimaryHDU(plane), fits.ImageHDU(extra)])
+        hdus[0].header.update(make_header(1, i + 1))
+        reads.append(tmp_path / f"{i}.fits")
+        hdus.writeto(reads[-1], checksum=True)
+    broken = bytearray(reads[3].read_bytes())
+    broken[-2880] ^= 1  # the first byte of the extension, or of its last block
+    if packed:
+        reads[3].write_bytes(gzip.compress(reads[3].read_bytes()))
+    done = run("-o", "L1.fits", "--saturation", "65535", *reads)
+    assert "SUM" not in done.stderr
+    reads[3].write_bytes(gzip.compress(broken) if packed else broken)
+    done = run("-o", "L2.fits", *reads, expect=1)
+    assert_complaint(done, r"3\.fits: DATASUM: got data in HDU 2 that do not match it")
+
+
+def start_and_hold(command, arguments, cwd):
+    """Start the command with a full pipe for its warnings: it waits after the reads are checked."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"\n" * 4096)
+    os.set_blocking(write_end, True)
+    started = subprocess.Popen([command, *map(str, arguments)], stderr=write_end, cwd=cwd)
+    os.close(write_end)
+    stat = Path(f"/proc/{started.pid}/stat")
+    asleep = 0
+    while asleep < 25:  # half a second: nothing but the pipe holds it so long
+        time.sleep(0.02)
+        asleep = asleep + 1 if stat.read_text().rsplit(")", 1)[1].split()[0] == "S" else 0
+    return started, read_end
+
+
+def rewrite(path):
+    new = bytearray(path.read_bytes())
+    new[-2880] ^= 1
+    path.write_bytes(new)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("packed", "change", "message"),
+    [
+        (False, truncate(3000), r"file: got a file of \d+ bytes, expected the \d+ .*truncated"),
+        (False, keep_only(0), r"file: got a file of 0 bytes, expected the \d+ .*truncated since"),
+        (False, rewrite, r"file: got a file that was changed since it was checked, expected"),
+        (False, Path.unlink, r"PRIMARY: got 'could not open the named file'"),
+        (True, truncate(30), r"file: got a file of \d+ bytes, expected the \d+ .*truncated since"),
+    ],
+    ids=["truncated", "emptied", "rewritten", "removed", "packed, truncated"],
+)
+def test_a_file_that_changes_between_check_and_fit(
+    command, ramp, tmp_path, packed, change, message
+):
+    reads, _, _ = ramp
+    if packed:
+        reads[4].write_bytes(gzip.compress(reads[4].read_bytes()))
+    started, read_end = start_and_hold(command, ["-o", "L1.fits", *reads], tmp_path)
+    change(reads[4])
+    with os.fdopen(read_end) as pipe:
+        said = pipe.read()
+    assert started.wait(timeout=30) == 1
+    last = said.strip().splitlines()[-1]
+    assert re.search(r"iris-readout: r1-05\.fits: " + message, last), last
+    assert re.search(r"got .*expected .*; ", last)
+    assert not (tmp_path / "L1.fits").exists()
+
+
 # --- output by rename only ------------------------------------------------------------------------
 
 
@@ -1209,6 +1834,10 @@ def test_signals_leave_nothing(command, tmp_path):
 # --- usage ----------------------------------------------------------------------------------------
 
 
+def wrong(*arguments):
+    return [*arguments, "-o", "L1.fits", "a.fits"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -1226,6 +1855,40 @@ def test_signals_leave_nothing(command, tmp_path):
         (["--read-noise", "inf", "-o", "L1.fits", "a.fits"], "--read-noise: got inf"),
         (["--saturation", "0", "-o", "L1.fits", "a.fits"], "--saturation: got 0"),
         (["-o", "L1.fits.gz", "a.fits"], "-o: got 'L1.fits.gz', expected a name without .gz"),
+        (wrong("--mode", "ols"), "--mode: got 'ols', expected utr, cds or mcds; see"),
+        (wrong("--estimator", "best"), "--estimator: got 'best', expected likelihood or ols; see"),
+        (wrong("--isa", "mmx"), "--isa: got 'mmx', expected auto, baseline, avx2 or avx512; see"),
+        (wrong("--combine", "median"), "--combine: got 'median', expected mean or sum; see"),
+        (wrong("--reject-sigma", "-1"), "--reject-sigma: got '-1'"),
+        (wrong("--side-rows", "4"), "--side-rows: got '4', expected an odd integer, or 0 for none"),
+        (wrong("--side-rows", "-1"), "--side-rows: got '-1'"),
+        (wrong("--memory-limit", "lots"), "--memory-limit: got 'lots', expected bytes such as"),
+        (wrong("--memory-limit", "2T"), "--memory-limit: got '2T'"),
+        (wrong("--memory-limit", "-1k"), "--memory-limit: got '-1k'"),
+        (wrong("--memory-limit", "nan"), "--memory-limit: got 'nan'"),
+        (wrong("--memory-limit", "1e30"), "--memory-limit: got '1e30'"),
+        (wrong("--max-events", "1.5"), "--max-events: got '1.5', expected an integer"),
+        (wrong("--drop", "0"), "--drop: got '0', expected numbers of reads from 1 on"),
+        (wrong("--drop", "5-3"), "--drop: got '5-3'"),
+        (wrong("--drop", "1,"), "--drop: got '1,'"),
+        (wrong("--drop", "1-2-3"), "--drop: got '1-2-3'"),
+        (wrong("--drop", "all"), "--drop: got 'all'"),
+        (wrong("--drop", "99999999999999999999"), "--drop: got '99999999999999999999'"),
+        (wrong("--weight-keyword", "TOO_LONG_A"), "--weight-keyword: got 'TOO_LONG_A', expected"),
+        (wrong("--weight-keyword", "A*"), "--weight-keyword: got 'A*'"),
+        (wrong("--weight-keyword", ""), "--weight-keyword: got ''"),
+        (wrong("--weight-rule", "square"), "--weight-rule: got 'square', expected linear or"),
+        (wrong("--weight-rule", "threshold=1.5"), "--weight-rule: got 'threshold=1.5'"),
+        (wrong("--weight-rule", "threshold="), "--weight-rule: got 'threshold='"),
+        (
+            wrong("--weight-rule", "linear"),
+            "--weight-rule: got 'linear' alone, expected --weight-k",
+        ),
+        (wrong("--guide-window", "1,2,3"), "--guide-window: got '1,2,3', expected X,Y,NX,NY"),
+        (wrong("--guide-window", "0,1,1,1"), "--guide-window: got '0,1,1,1'"),
+        (wrong("--guide-window", "1,1,1,1,1"), "--guide-window: got '1,1,1,1,1'"),
+        (wrong("--guide-margin", "-2"), "--guide-margin: got '-2', expected an integer"),
+        (wrong("--no-snowballs=1"), "--no-snowballs=1: got an option that is not known or takes"),
     ],
 )
 def test_wrong_usage_is_status_2(run, arguments, message):
@@ -1240,6 +1903,13 @@ def test_help_and_version(run):
     for option in ("--mode", "--skip-bad-reads", "--overwrite", "--debug", "Exit status"):
         assert option in done.stdout
     assert run("--version").stdout == f"iris-readout {iris_readout.__version__}\n"
+
+
+def test_help_and_manual_name_the_same_options(run):
+    manual = Path(__file__).parents[1] / "iris_readout" / "tools" / "iris-readout.1"
+    written = manual.read_text().replace("\\-", "-")
+    options = re.compile(r"--[a-z][a-z0-9-]+")
+    assert set(options.findall(run("--help").stdout)) == set(options.findall(written))
 
 
 def test_debug_adds_the_words_of_cfitsio(run, ramp):

@@ -127,13 +127,13 @@ static void weigh_intervals(const iris_pattern *p, float *charge)
 
 	for (k = 1; k < p->nsample; k++) {
 		const float weight = (float)p->weight[k];
+		const float *last = charge + (k - 1) * IRIS_LANES;
 		float *q = charge + k * IRIS_LANES;
 
 		for (l = 0; l < IRIS_LANES; l++) {
 			const float now = q[l];
-			const float last = q[l - IRIS_LANES];
 
-			q[l] = last + weight * (now - before[l]);
+			q[l] = last[l] + weight * (now - before[l]);
 			before[l] = now;
 		}
 	}

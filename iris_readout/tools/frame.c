@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "frame.h"
+#include "pixels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +17,22 @@ static void planes_free(iris_planes *planes)
 	memset(planes, 0, sizeof *planes);
 }
 
-static bool planes_allocate(iris_planes *planes, size_t npixel, bool chi2)
+/* Those of one of several ramps are needed to combine them. */
+static bool planes_allocate(iris_planes *planes, size_t npixel, bool chi2,
+			    bool several)
 {
 	planes->rate = calloc(npixel, sizeof(float));
 	planes->var_read = calloc(npixel, sizeof(float));
 	planes->var_photon = calloc(npixel, sizeof(float));
-	planes->photon_factor = calloc(npixel, sizeof(float));
 	planes->chi2 = chi2 ? calloc(npixel, sizeof(float)) : NULL;
 	planes->dq = calloc(npixel, sizeof(uint32_t));
-	planes->nused = calloc(npixel, sizeof(uint16_t));
+	planes->photon_factor = several ? calloc(npixel, sizeof(float)) : NULL;
+	planes->nused = several ? calloc(npixel, sizeof(uint16_t)) : NULL;
 	return planes->rate != NULL && planes->var_read != NULL &&
-	       planes->var_photon != NULL && planes->photon_factor != NULL &&
-	       (planes->chi2 != NULL || !chi2) && planes->dq != NULL &&
-	       planes->nused != NULL;
+	       planes->var_photon != NULL && planes->dq != NULL &&
+	       (planes->chi2 != NULL || !chi2) &&
+	       ((planes->photon_factor != NULL && planes->nused != NULL) ||
+		!several);
 }
 
 static bool keep_events(frame *f, const iris_ramp *ramp, size_t number)
@@ -56,59 +60,84 @@ static bool fail_library(const exposure *e, const iris_ramp *ramp,
 	const char *detail = iris_ramp_error(ramp);
 
 	return report_fail(r, exposure_lead(e)->path, "ramp fit", "got '%s', "
-			   "expected reads that can be fitted; look at them",
-			   *detail != '\0' ? detail : iris_status_text(status));
+			   "expected reads that can be fitted; %s",
+			   *detail != '\0' ? detail : iris_status_text(status),
+			   status == IRIS_ERROR_MEMORY
+			   ? "give a higher --memory-limit" : "look at them");
 }
 
-static bool push_reads(iris_ramp *ramp, const exposure *e, size_t first,
-		       size_t end, uint16_t *counts, report *r)
+static bool push_read(iris_ramp *ramp, pixel_source *source,
+		      const raw_read *read, report *r)
 {
-	pixel_reader reader = { NULL, 0 };
-	bool good = true;
+	iris_read one = { .order = IRIS_NATIVE, .seconds = read->seconds,
+			  .weight = read->weight, .dropped = read->dropped };
+	iris_status status;
 
-	for (size_t i = first; i < end && good; i++) {
-		iris_status status = IRIS_OK;
+	if (!read->dropped && !pixels_fetch(source, read, &one, r))
+		return false;
+	status = iris_ramp_push_read(ramp, &one);
+	return status == IRIS_OK ||
+	       fail_library(source->exposure, ramp, status, r);
+}
 
-		good = pixels_read(&reader, e, &e->reads[i], counts, r);
-		if (good)
-			status = iris_ramp_push(ramp, counts, IRIS_NATIVE,
-						e->reads[i].seconds);
-		good = good && (status == IRIS_OK ||
-				fail_library(e, ramp, status, r));
+static bool push_reads(iris_ramp *ramp, pixel_source *source, size_t first,
+		       size_t end, report *r)
+{
+	enum { BATCHES = 16 }; /* reads the library may still look at */
+	const raw_read *reads = source->exposure->reads;
+	size_t forgotten = first;
+
+	for (size_t i = first; i < end; i++) {
+		if (!push_read(ramp, source, &reads[i], r))
+			return false;
+		while (iris_ramp_folding(ramp) > 1.0 &&
+		       forgotten + BATCHES < i)
+			pixels_forget(source, &reads[forgotten++]);
 	}
-	pixels_close(&reader);
-	return good;
+	return true;
+}
+
+static void take_notes(fit_notes *notes, const iris_ramp *ramp)
+{
+	const double folding = iris_ramp_folding(ramp);
+
+	notes->isa = iris_ramp_isa(ramp);
+	notes->folding = folding > notes->folding ? folding : notes->folding;
+	notes->lost_events += iris_ramp_lost_events(ramp);
 }
 
 /* Fit ramp after ramp with one workspace into ramps[0 .. nramp - 1]. */
 static bool fit_ramps(frame *f, iris_ramp *ramp, const exposure *e,
 		      bool events, iris_planes *ramps, report *r)
 {
-	uint16_t *counts = malloc(f->ny * f->nx * sizeof *counts);
-	bool good = counts != NULL || report_memory(r);
+	pixel_source source;
+	bool good = pixels_open(&source, e, r);
 	size_t first = 0;
 
 	for (size_t k = 0; k < e->nramp && good; k++) {
 		size_t end = exposure_ramp_end(e, first);
 		iris_status status = IRIS_OK;
 
-		good = push_reads(ramp, e, first, end, counts, r);
+		good = push_reads(ramp, &source, first, end, r);
 		if (good)
 			status = iris_ramp_finish(ramp, &ramps[k]);
 		good = good && (status == IRIS_OK ||
 				fail_library(e, ramp, status, r));
 		if (good && events && !keep_events(f, ramp, k + 1))
 			good = report_memory(r);
+		take_notes(&f->notes, ramp);
 		(void)iris_ramp_reset(ramp);
+		pixels_release(&source);
 		first = end;
 	}
-	free(counts);
+	pixels_close(&source);
 	return good;
 }
 
-static bool combine(frame *f, const exposure *e, iris_planes *ramps, bool chi2,
-		    report *r)
+static bool combine(frame *f, const exposure *e, iris_planes *ramps,
+		    const settings *s, report *r)
 {
+	const bool chi2 = ramps[0].chi2 != NULL;
 	iris_status status;
 
 	if (e->nramp == 1) {
@@ -116,14 +145,15 @@ static bool combine(frame *f, const exposure *e, iris_planes *ramps, bool chi2,
 		memset(&ramps[0], 0, sizeof ramps[0]);
 		return true;
 	}
-	if (!planes_allocate(&f->planes, f->ny * f->nx, chi2))
+	if (!planes_allocate(&f->planes, f->ny * f->nx, chi2, true))
 		return report_memory(r);
 	status = iris_combine_ramps(ramps, e->nramp, f->ny * f->nx,
+				    s->combination, s->reject_sigma,
 				    &f->planes);
 	return status == IRIS_OK || fail_library(e, NULL, status, r);
 }
 
-bool frame_fit(frame *f, const exposure *e, const plan *p, bool events,
+bool frame_fit(frame *f, const exposure *e, const plan *p, const settings *s,
 	       report *r)
 {
 	iris_planes *ramps = calloc(e->nramp, sizeof *ramps);
@@ -135,15 +165,16 @@ bool frame_fit(frame *f, const exposure *e, const plan *p, bool events,
 	f->ny = p->options.ny;
 	f->nx = p->options.nx;
 	for (size_t k = 0; k < e->nramp && good; k++)
-		good = planes_allocate(&ramps[k], f->ny * f->nx, p->chi2);
+		good = planes_allocate(&ramps[k], f->ny * f->nx, p->chi2,
+				       e->nramp > 1);
 	if (!good)
 		(void)report_memory(r);
 	if (good &&
 	    iris_ramp_create(&ramp, &p->options, message, sizeof message))
 		good = report_fail(r, exposure_lead(e)->path, "options",
 				   "%s", message);
-	good = good && fit_ramps(f, ramp, e, events, ramps, r) &&
-	       combine(f, e, ramps, p->chi2, r);
+	good = good && fit_ramps(f, ramp, e, s->events, ramps, r) &&
+	       combine(f, e, ramps, s, r);
 	iris_ramp_destroy(ramp);
 	for (size_t k = 0; k < e->nramp && ramps != NULL; k++)
 		planes_free(&ramps[k]);

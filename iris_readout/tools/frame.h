@@ -17,10 +17,11 @@ typedef struct frame {
 	iris_planes planes;
 	ramp_event *events;
 	size_t nevent;
+	fit_notes notes;
 } frame;
 
-/* Fit each ramp, one read in memory at a time, and combine them. */
-bool frame_fit(frame *f, const exposure *e, const plan *p, bool events,
+/* Fit each ramp and combine them. */
+bool frame_fit(frame *f, const exposure *e, const plan *p, const settings *s,
 	       report *r);
 void frame_free(frame *f);
 

@@ -25,8 +25,10 @@ static bool fit_and_write(const settings *s, const exposure *e,
 
 	(void)timespec_get(&result.start, TIME_UTC);
 	good = plan_make(&steps, s, e, maps, r) &&
-	       frame_fit(&image, e, &steps, s->events, r);
+	       frame_fit(&image, e, &steps, s, r);
 	(void)timespec_get(&result.end, TIME_UTC);
+	if (good)
+		plan_note_fit(&steps, s, e, &image.notes, r);
 	good = good && product_write(&result, r);
 	if (good && !s->quiet)
 		(void)printf("%s: %zu reads in %zu ramp%s, %s\n", s->output,
@@ -65,6 +67,7 @@ int main(int argc, char **argv)
 		else
 			(void)run(&s, &r);
 	}
+	settings_free(&s);
 	if (r.exit_status != EXIT_GOOD)
 		report_print(&r);
 	return r.exit_status;

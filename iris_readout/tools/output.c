@@ -66,7 +66,7 @@ static bool is_an_input(const settings *s, const struct stat *about)
 {
 	const char *const references[] = { s->gain.file, s->read_noise.file,
 					   s->saturation.file, s->linearity,
-					   s->bad_pixels };
+					   s->bad_pixels, s->ref_weights };
 
 	for (size_t i = 0; i < sizeof references / sizeof *references; i++)
 		if (is_same_file(about, references[i]))

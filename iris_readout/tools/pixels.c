@@ -26,14 +26,14 @@ static void lose_file(int number)
 	_exit(EXIT_INPUT);
 }
 
-static void catch_loss(void)
+static void catch_loss(struct sigaction *before)
 {
 	struct sigaction action;
 
 	memset(&action, 0, sizeof action);
 	action.sa_handler = lose_file;
 	(void)sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGBUS, &action, NULL);
+	(void)sigaction(SIGBUS, &action, before);
 }
 
 bool pixels_open(pixel_source *p, const exposure *e, report *r)
@@ -43,7 +43,7 @@ bool pixels_open(pixel_source *p, const exposure *e, report *r)
 	p->maps = calloc(e->nfile, sizeof *p->maps);
 	if (p->maps == NULL)
 		return report_memory(r);
-	catch_loss();
+	catch_loss(&p->before);
 	return true;
 }
 
@@ -199,6 +199,8 @@ void pixels_close(pixel_source *p)
 {
 	pixels_release(p);
 	fitsfile_close(p->file);
+	if (p->maps != NULL)
+		(void)sigaction(SIGBUS, &p->before, NULL);
 	free(p->maps);
 	free(p->counts);
 	memset(p, 0, sizeof *p);

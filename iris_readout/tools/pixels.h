@@ -9,6 +9,8 @@
 #include "exposure.h"
 #include "iris_readout.h"
 
+#include <signal.h>
+
 /* A mapped file; start NULL: it is not. */
 typedef struct mapping {
 	const unsigned char *start;
@@ -21,6 +23,7 @@ typedef struct pixel_source {
 	fitsfile *file;   /* open through CFITSIO */
 	size_t index;     /* of that file */
 	uint16_t *counts; /* room for a read through CFITSIO */
+	struct sigaction before; /* what a lost file did */
 } pixel_source;
 
 bool pixels_open(pixel_source *p, const exposure *e, report *r);

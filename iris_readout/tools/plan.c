@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const double all_ones = 65535.0; /* DN: what the converter stops at */
@@ -16,6 +17,11 @@ static void skipped(plan *p, int which, const char *reason)
 	p->stages[which].skipped = true;
 	text_add(&p->stages[which].parameters, "{}");
 	text_add(&p->stages[which].reason, "%s", reason);
+}
+
+static const char *truth(bool value)
+{
+	return value ? "true" : "false";
 }
 
 static void warn_skipped(const plan *p, int which, const exposure *e,
@@ -81,7 +87,9 @@ static bool choose_gain(plan *p, const settings *s, const exposure *e,
 	if (!(value > 0.0) && !header_value(e, gain_of, "--gain", &value, r))
 		return false;
 	p->options.gain.value = (float)value;
-	text_add(parameters, "{\"gain\": %.17g, \"source\": \"%s\"}", value,
+	text_add(parameters, "{\"gain\": ");
+	text_add_number(parameters, value);
+	text_add(parameters, ", \"source\": \"%s\"}",
 		 s->gain.value > 0.0 ? "option" : "header");
 	return true;
 }
@@ -98,6 +106,7 @@ static bool choose_noise(plan *p, const settings *s, const exposure *e,
 	    !header_value(e, noise_of, "--read-noise", &value, r))
 		return false;
 	p->options.read_noise.value = (float)value;
+	p->read_noise = value;
 	return true;
 }
 
@@ -114,14 +123,16 @@ static void choose_saturation(plan *p, const settings *s, const exposure *e,
 	if (!(level > 0.0) && (!keyword_number(key, &level) || !(level > 0.0)))
 		level = all_ones;
 	p->options.saturation.value = (float)level;
-	if (maps->saturation != NULL)
+	if (maps->saturation != NULL) {
 		text_add(&st->parameters, "{\"saturation_grow\": %zu, "
 			 "\"source\": \"reference\"}", s->saturation_grow);
-	else
-		text_add(&st->parameters, "{\"level\": %.9g, "
-			 "\"saturation_grow\": %zu, \"source\": \"%s\"}",
-			 level, s->saturation_grow,
+	} else {
+		text_add(&st->parameters, "{\"level\": ");
+		text_add_number(&st->parameters, level);
+		text_add(&st->parameters, ", \"saturation_grow\": %zu, "
+			 "\"source\": \"%s\"}", s->saturation_grow,
 			 given ? "option" : "header");
+	}
 	if (given)
 		return;
 	st->skipped = true;
@@ -153,17 +164,86 @@ static void choose_maps(plan *p, const exposure *e, const references *maps,
 	}
 }
 
-static void choose_border(plan *p, const geometry *shape)
+static void choose_border(plan *p, const settings *s,
+			  const references *maps, const geometry *shape)
 {
-	p->options.ref_pixels = (size_t)shape->ref_pixels;
-	p->options.noutputs = (size_t)shape->noutputs;
+	iris_options *o = &p->options;
+
+	o->ref_pixels = (size_t)shape->ref_pixels;
+	o->noutputs = (size_t)shape->noutputs;
+	o->side_rows = s->side_rows;
+	o->ref_weights = (iris_refweights){ maps->nlag, maps->left,
+					    maps->right };
 	if (shape->ref_pixels > 0)
 		text_add(&p->stages[STAGE_REFPIX].parameters,
-			 "{\"noutputs\": %zu, \"ref_pixels\": %zu}",
-			 p->options.noutputs, p->options.ref_pixels);
+			 "{\"noutputs\": %zu, \"ref_pixels\": %zu, "
+			 "\"side_rows\": %zu, \"weights\": %s}", o->noutputs,
+			 o->ref_pixels, o->side_rows,
+			 maps->nlag > 0 ? "\"reference\"" : "null");
 	else
 		skipped(p, STAGE_REFPIX, "the reads have no reference pixels "
 			"(REFPIX 0)");
+}
+
+/* Where the reads lie in maps of the full detector, whose rows they have. */
+static void choose_window(plan *p, const references *maps,
+			  const raw_file *lead)
+{
+	if (maps->extent != MAPS_FULL)
+		return;
+	p->options.map_ny = (size_t)lead->shape.ny;
+	p->options.map_nx = (size_t)lead->shape.full_nx;
+	p->options.map_x = (size_t)(lead->id.x_start - 1);
+}
+
+/* The part of [from, from + count) within [0, size); false where none is. */
+static bool clip(int64_t from, int64_t count, int64_t size, size_t *start,
+		 size_t *length)
+{
+	const int64_t end = from + count < size ? from + count : size;
+
+	from = from > 0 ? from : 0;
+	*start = (size_t)from;
+	*length = end > from ? (size_t)(end - from) : 0;
+	return *length > 0;
+}
+
+/*
+ * Guide windows, given on the detector, on the reads.  The margin is added
+ * here: a window beside that of the reads may reach into it.
+ */
+static bool choose_guide(plan *p, const settings *s, const raw_file *lead,
+			 report *r)
+{
+	const geometry *shape = &lead->shape;
+	const int64_t margin = (int64_t)s->guide_margin;
+
+	p->guide = calloc(s->nguide + 1, sizeof *p->guide);
+	if (p->guide == NULL)
+		return report_memory(r);
+	p->options.guide = p->guide;
+	for (size_t i = 0; i < s->nguide; i++) {
+		const guide_window *g = &s->guide[i];
+		const int64_t x = (int64_t)g->x - lead->id.x_start - margin;
+		const int64_t y = (int64_t)g->y - lead->id.y_start - margin;
+		iris_window *w = &p->guide[p->options.nguide];
+
+		if (g->x + g->nx - 1 > (size_t)shape->full_nx ||
+		    g->y + g->ny - 1 > (size_t)shape->full_ny)
+			return report_usage(r, "--guide-window", "got %zu,%zu,"
+					    "%zu,%zu, expected one inside the "
+					    "%lld x %lld pixels of the "
+					    "detector; see --help", g->x, g->y,
+					    g->nx, g->ny,
+					    (long long)shape->full_nx,
+					    (long long)shape->full_ny);
+		if (clip(x, (int64_t)g->nx + 2 * margin, shape->nx, &w->x,
+			 &w->nx) &&
+		    clip(y, (int64_t)g->ny + 2 * margin, shape->ny, &w->y,
+			 &w->ny))
+			p->options.nguide++;
+	}
+	return true;
 }
 
 static bool choose_mode(plan *p, const settings *s, const raw_file *lead,
@@ -209,12 +289,16 @@ static bool choose_fowler(plan *p, const settings *s, const raw_file *lead,
 static void choose_jump(plan *p, const settings *s)
 {
 	const iris_mode mode = p->options.mode;
+	text_buffer *parameters = &p->stages[STAGE_JUMP].parameters;
 	text_buffer *reason = &p->stages[STAGE_JUMP].reason;
 
 	p->options.jump_sigma = mode == IRIS_MODE_UTR ? s->jump_sigma : 0.0;
+	p->options.snowballs = s->snowballs;
 	if (p->options.jump_sigma > 0.0) {
-		text_add(&p->stages[STAGE_JUMP].parameters,
-			 "{\"jump_sigma\": %.17g}", s->jump_sigma);
+		text_add(parameters, "{\"jump_sigma\": ");
+		text_add_number(parameters, s->jump_sigma);
+		text_add(parameters, ", \"snowballs\": %s}",
+			 truth(s->snowballs));
 	} else if (mode == IRIS_MODE_UTR) {
 		skipped(p, STAGE_JUMP, "switched off");
 	} else {
@@ -223,39 +307,52 @@ static void choose_jump(plan *p, const settings *s)
 	}
 }
 
-static void note_ramp(plan *p)
+/* Bytes of the reads of the longest ramp. */
+static size_t ramp_bytes(const exposure *e)
 {
-	const iris_options *o = &p->options;
-	text_buffer *parameters = &p->stages[STAGE_RAMP].parameters;
+	const geometry *shape = &exposure_lead(e)->shape;
+	size_t longest = 0, end;
 
-	text_add(parameters, "{\"estimator\": \"ols\", \"isa\": \"baseline\", "
-		 "\"mode\": \"%s\", \"nfowler\": %zu, \"read_noise\": ",
-		 mode_name(o->mode), o->nfowler);
-	if (o->read_noise.map != NULL)
-		text_add(parameters, "\"reference\"}");
-	else
-		text_add(parameters, "%.9g}", (double)o->read_noise.value);
+	for (size_t first = 0; first < e->nread; first = end) {
+		end = exposure_ramp_end(e, first);
+		longest = end - first > longest ? end - first : longest;
+	}
+	/* The library keeps reads in batches: some room more. */
+	return (longest + 16) * (size_t)shape->nx * (size_t)shape->ny *
+	       sizeof(uint16_t);
 }
 
-/* Which reads went in, and which were left out. */
-static void note_ingest(plan *p, const settings *s, const exposure *e)
+static bool is_borrowed(const exposure *e)
 {
-	stage *st = &p->stages[STAGE_INGEST];
-	const char *comma = "";
+	for (size_t i = 0; i < e->nread; i++)
+		if (e->files[e->reads[i].file].data_at <= 0)
+			return false;
+	return true;
+}
 
-	text_add(&st->parameters, "{\"ramps\": %zu, \"reads\": %zu, "
-		 "\"skip_bad_reads\": %s, \"skipped\": [", e->nramp, e->nread,
-		 s->skip_bad_reads ? "true" : "false");
-	for (size_t i = 0; i < e->nfile; i++) {
-		if (e->files[i].reason[0] == '\0')
-			continue;
-		text_add(&st->parameters, "%s", comma);
-		text_add_json(&st->parameters, base_name(e->files[i].path));
-		text_add(&st->reason, "%sleft out %s",
-			 *comma != '\0' ? "; " : "", e->files[i].reason);
-		comma = ", ";
-	}
-	text_add(&st->parameters, "]}");
+/*
+ * Means of the last reads and weights need the reads themselves.  Mapped files
+ * cost no memory, so that a long ramp of them need not be refused.
+ */
+static void choose_memory(plan *p, const settings *s, const exposure *e)
+{
+	iris_options *o = &p->options;
+	const bool weighted = s->weight_keyword[0] != '\0';
+
+	o->memory_limit = s->memory_limit;
+	o->max_events = s->max_events;
+	o->keep_reads = s->keep_reads || weighted;
+	if (s->memory_limit == 0 && is_borrowed(e) &&
+	    (weighted || o->mode == IRIS_MODE_MCDS))
+		o->memory_limit = ramp_bytes(e);
+}
+
+/* Sums of reads know none. */
+static bool has_chi2(const iris_options *o)
+{
+	return o->mode == IRIS_MODE_UTR &&
+	       (o->estimator == IRIS_ESTIMATOR_LIKELIHOOD ||
+		o->jump_sigma > 0.0 || o->keep_reads);
 }
 
 static void name_stages(plan *p)
@@ -291,21 +388,26 @@ bool plan_make(plan *p, const settings *s, const exposure *e,
 	iris_options_init(&p->options, (size_t)lead->shape.ny,
 			  (size_t)lead->shape.nx);
 	p->options.nthreads = s->nthreads;
+	p->options.isa = s->isa;
+	p->options.estimator = s->estimator;
 	if (!choose_mode(p, s, lead, r) || !choose_fowler(p, s, lead, r) ||
-	    !choose_gain(p, s, e, maps, r) || !choose_noise(p, s, e, maps, r))
+	    !choose_gain(p, s, e, maps, r) ||
+	    !choose_noise(p, s, e, maps, r) || !choose_guide(p, s, lead, r))
 		return false;
 	choose_saturation(p, s, e, maps, r);
 	choose_maps(p, e, maps, r);
-	choose_border(p, &lead->shape);
+	choose_window(p, maps, lead);
+	choose_border(p, s, maps, &lead->shape);
 	choose_jump(p, s);
-	note_ramp(p);
-	note_ingest(p, s, e);
-	p->chi2 = s->chi2 && p->options.mode == IRIS_MODE_UTR;
+	choose_memory(p, s, e);
+	plan_note_ingest(p, s, e);
+	p->chi2 = s->chi2 && has_chi2(&p->options);
 	return true;
 }
 
 void plan_free(plan *p)
 {
+	free(p->guide);
 	for (int i = 0; i < NSTAGE; i++) {
 		text_free(&p->stages[i].parameters);
 		text_free(&p->stages[i].reason);

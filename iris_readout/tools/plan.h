@@ -23,12 +23,28 @@ typedef struct stage {
 
 typedef struct plan {
 	iris_options options;
+	iris_window *guide; /* those of options */
+	double read_noise;  /* that of options, if it is not a map */
 	bool chi2; /* there is one, and it is wanted */
 	stage stages[NSTAGE];
 } plan;
 
+/* What only the fit itself can tell. */
+typedef struct fit_notes {
+	const char *isa;
+	double folding; /* of the ramp with the most */
+	size_t lost_events;
+} fit_notes;
+
 bool plan_make(plan *p, const settings *s, const exposure *e,
 	       const references *maps, report *r);
+
+/* Rows of RECEIPT: notes.c. */
+void plan_note_ingest(plan *p, const settings *s, const exposure *e);
+
+/* Complete the row of the ramp, and warn of what was not as it should be. */
+void plan_note_fit(plan *p, const settings *s, const exposure *e,
+		   const fit_notes *notes, const report *r);
 void plan_free(plan *p);
 
 #endif

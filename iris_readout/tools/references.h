@@ -20,13 +20,15 @@ typedef struct calibration {
 enum { ROLE_GAIN, ROLE_READ_NOISE, ROLE_BAD_PIXELS, ROLE_SATURATION,
        ROLE_LINEARITY, ROLE_REFPIX, NROLE };
 
+typedef enum map_extent { MAPS_NONE, MAPS_FULL, MAPS_WINDOW } map_extent;
+
 typedef struct references {
-	float *gain, *read_noise, *saturation; /* (ny, map_nx) or NULL */
+	/* (ny, columns of the detector or of the reads), or NULL */
+	float *gain, *read_noise, *saturation;
 	uint32_t *bad_pixels;
 	float *coeffs, *limit, *pedestal;
 	size_t ncoef;
-	size_t map_nx; /* columns of all maps; 0: there is none */
-	size_t map_x;  /* of the first column of the reads */
+	map_extent extent; /* of all maps */
 	float *left, *right; /* (noutputs, nlag) or NULL */
 	size_t nlag;
 	calibration rows[NROLE];

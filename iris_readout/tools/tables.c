@@ -74,8 +74,10 @@ static int write_table(fitsfile *file, const char *name, size_t nrow,
 static char *event_kind(uint32_t kind)
 {
 	static char jump[] = "JUMP", saturation[] = "SATURATION";
+	static char snowball[] = "SNOWBALL";
 
-	return kind == IRIS_EVENT_JUMP ? jump : saturation;
+	return kind == IRIS_EVENT_JUMP ? jump
+	     : kind == IRIS_EVENT_SNOWBALL ? snowball : saturation;
 }
 
 /* Columns of the events, filled from the list. */

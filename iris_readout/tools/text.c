@@ -55,6 +55,23 @@ void text_add_json(text_buffer *t, const char *string)
 	text_add(t, "\"");
 }
 
+void text_add_number(text_buffer *t, double value)
+{
+	const double size = value < 0.0 ? -value : value;
+	char digits[40] = "";
+	int precision = 0;
+
+	do
+		(void)snprintf(digits, sizeof digits, "%.*g", ++precision,
+			       value);
+	while (precision < 17 && (strtod(digits, NULL) < value ||
+				  strtod(digits, NULL) > value));
+	/* No exponent from 1e-4 up to 1e16, and a point in every number. */
+	if (strchr(digits, 'e') != NULL && size >= 1e-4 && size < 1e16)
+		(void)snprintf(digits, sizeof digits, "%.0f", value);
+	text_add(t, "%s%s", digits, strpbrk(digits, ".en") == NULL ? ".0" : "");
+}
+
 void text_free(text_buffer *t)
 {
 	free(t->start);

@@ -19,6 +19,9 @@ void text_add(text_buffer *t, const char *format, ...) REPORT_FORMAT(2);
 /* Add a string with quotes and escapes; bytes beyond ASCII become '?'. */
 void text_add_json(text_buffer *t, const char *string);
 
+/* Add a number as Python's json writes it: the shortest that reads the same. */
+void text_add_number(text_buffer *t, double value);
+
 void text_free(text_buffer *t);
 
 #endif

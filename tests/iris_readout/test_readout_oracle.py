@@ -47,9 +47,7 @@ def assert_planes(result, y, x, expected, nread):
 def test_slope_and_jumps(nread, threshold):
     for seed in range(3):
         reads, times = ramps(seed, nread)
-        result = iris_readout.fit_ramp(
-            reads, times, **OLS, jump_sigma=threshold
-        )
+        result = iris_readout.fit_ramp(reads, times, **OLS, jump_sigma=threshold)
         for y, x in np.ndindex(SHAPE):
             expected = fit_pixel(reads[:, y, x] * GAIN, times, NOISE, "utr", threshold)
             assert_planes(result, y, x, expected, nread)
@@ -80,9 +78,7 @@ def test_reads_after_saturation_are_as_if_they_were_not_there():
     reads, times = ramps(3, 9)
     reads[5:, 1, 2] = 65535
     reads[3:, 2, 2] = 60000
-    result = iris_readout.fit_ramp(
-        reads, times, **OLS, saturation=60000, jump_sigma=3.0
-    )
+    result = iris_readout.fit_ramp(reads, times, **OLS, saturation=60000, jump_sigma=3.0)
     for (y, x), nusable in {(1, 2): 5, (2, 2): 3}.items():
         expected = fit_pixel(reads[:nusable, y, x] * GAIN, times[:nusable], NOISE, "utr", 3.0)
         assert_planes(result, y, x, expected, nusable)

@@ -147,7 +147,7 @@ def test_no_keyword_stands_twice(name):
 
 def test_every_schema_is_named_after_its_file_and_is_valid():
     (mapping,) = get_resource_mappings()
-    assert len(mapping) == 14
+    assert len(mapping) == 15
     for uri, content in mapping.items():
         assert uri.startswith(SCHEMA_PREFIX)
         assert f"id: {uri}\n".encode() in content

@@ -87,8 +87,8 @@ class RampResult:
     nused : ndarray (ny, nx) uint16
         Number of reads used.
     events : ndarray (nevent,)
-        Jumps, saturations and snowballs: fields ramp, read (first read that has it, from 1), y, x, kind, amplitude [e-],
-        sigma; sorted by ramp, y, x, read.
+        Jumps, saturations and snowballs: fields ramp, read (first read that has it, from 1), y, x, kind,
+        amplitude [e-], sigma; sorted by ramp, y, x, read.
     """
 
     rate: npt.NDArray[np.float32]
@@ -226,7 +226,9 @@ class RampFitter:
         self._set_guide(options, guide_windows)
         self._map_shape = self.shape
         if map_origin is not None:
-            self._set_origin(options, map_origin, (gain, read_noise, saturation, bad_pixels, linearity))
+            self._set_origin(
+                options, map_origin, (gain, read_noise, saturation, bad_pixels, linearity)
+            )
         options.gain = self._map("gain", gain)
         options.read_noise = self._map("read_noise", read_noise)
         if saturation is not None:
@@ -316,7 +318,9 @@ class RampFitter:
         arrays = [m[0] if isinstance(m, (tuple, list)) else m for m in maps]
         arrays = [array for array in arrays if np.ndim(array) >= 2]
         if not arrays:
-            raise InvalidValueError("map_origin: got no map, expected at least one map of the detector")
+            raise InvalidValueError(
+                "map_origin: got no map, expected at least one map of the detector"
+            )
         self._map_shape = as_shape(np.shape(arrays[0])[-2:])
         options.map_y, options.map_x = y, x
         options.map_ny, options.map_nx = self._map_shape

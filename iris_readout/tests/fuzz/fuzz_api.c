@@ -296,26 +296,42 @@ static void set_reads(source *s, plan *p)
 
 /* --- promises ------------------------------------------------------------ */
 
-static void check_pixel(const outcome *out, size_t i, size_t nread)
+static int is_variance(float value)
+{
+	return isfinite(value) && value >= 0.0f;
+}
+
+static int is_right(const iris_planes *q, size_t i, size_t nread)
+{
+	const uint32_t dq = q->dq[i];
+	const float rate = q->rate[i];
+
+	if (q->nused[i] > nread || q->chi2[i] < 0.0f)
+		return 0;
+	if (dq & IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE))
+		return q->nused[i] == 0
+			&& (dq & IRIS_DQ_MASK(IRIS_DQ_REFERENCE_PIXEL)
+			    ? fabsf(rate) <= 0.0f : isnan(rate));
+	return q->nused[i] >= 2 && isfinite(rate) && is_variance(q->var_read[i])
+		&& is_variance(q->var_photon[i])
+		&& is_variance(q->photon_factor[i]);
+}
+
+static void check_pixel(const plan *p, const outcome *out, size_t i)
 {
 	const iris_planes *q = &out->planes;
-	const uint32_t dq = q->dq[i];
+	const iris_options *o = &p->options;
 
-	CLAIM(q->nused[i] <= nread);
-	CLAIM(isnan(q->chi2[i]) || q->chi2[i] >= 0.0f);
-	if (dq & IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE)) {
-		const float rate = q->rate[i];
-
-		CLAIM(q->nused[i] == 0);
-		CLAIM(dq & IRIS_DQ_MASK(IRIS_DQ_REFERENCE_PIXEL)
-		      ? fabsf(rate) <= 0.0f : isnan(rate));
+	if (is_right(q, i, out->nused))
 		return;
-	}
-	CLAIM(q->nused[i] >= 2);
-	CLAIM(isfinite(q->rate[i]));
-	CLAIM(isfinite(q->var_read[i]) && q->var_read[i] >= 0.0f);
-	CLAIM(isfinite(q->var_photon[i]) && q->var_photon[i] >= 0.0f);
-	CLAIM(isfinite(q->photon_factor[i]) && q->photon_factor[i] >= 0.0f);
+	(void)fprintf(stderr, "pixel %zu of (%zu, %zu), %zu reads, mode %d, "
+		      "estimator %d, jump_sigma %g: rate %g, variances %g %g, "
+		      "factor %g, chi2 %g, dq %x, nused %u\n", i, o->ny, o->nx,
+		      p->nread, (int)o->mode, (int)o->estimator, o->jump_sigma,
+		      (double)q->rate[i], (double)q->var_read[i],
+		      (double)q->var_photon[i], (double)q->photon_factor[i],
+		      (double)q->chi2[i], q->dq[i], q->nused[i]);
+	abort();
 }
 
 static int comes_before(const iris_event *a, const iris_event *b)
@@ -354,7 +370,7 @@ static void check_outcome(const plan *p, const outcome *out)
 	if (out->finished != IRIS_OK)
 		return;
 	for (i = 0; i < p->npixel; i++)
-		check_pixel(out, i, out->nused);
+		check_pixel(p, out, i);
 	check_events(p, out);
 	CLAIM(out->folding >= 1.0);
 }

@@ -250,13 +250,65 @@ static void little_endian(bytes *b, uint32_t value, int size)
 	}
 }
 
-/* Stored, not compressed. */
+/* Bits from the lowest of each byte on. */
+typedef struct bits {
+	bytes *to;
+	uint32_t kept;
+	int count;
+} bits;
+
+static void put_bits(bits *b, uint32_t value, int count)
+{
+	b->kept |= value << b->count;
+	for (b->count += count; b->count >= 8; b->count -= 8) {
+		const unsigned char c = (unsigned char)b->kept;
+
+		append(b->to, &c, 1);
+		b->kept >>= 8;
+	}
+}
+
+/* A Huffman code comes with its highest bit first. */
+static void put_code(bits *b, uint32_t code, int count)
+{
+	while (count-- > 0)
+		put_bits(b, code >> count & 1, 1);
+}
+
+static void put_literal(bits *b, unsigned value)
+{
+	if (value < 144)
+		put_code(b, 0x30 + value, 8);
+	else
+		put_code(b, 0x190 + value - 144, 9);
+}
+
+/* Fixed Huffman codes and runs of 258 equal bytes (RFC 1951). */
+static void deflate(bytes *to, const bytes *from)
+{
+	bits b = {to, 0, 0};
+	size_t i = 0, run;
+
+	put_bits(&b, 3, 3);
+	while (i < from->size) {
+		put_literal(&b, from->at[i++]);
+		for (run = 0; i + run < from->size && run < 258
+		     && from->at[i + run] == from->at[i - 1]; run++)
+			;
+		if (run == 258) {
+			put_code(&b, 0xc5, 8);
+			put_code(&b, 0, 5);
+			i += run;
+		}
+	}
+	put_code(&b, 0, 7);
+	put_bits(&b, 0, 7);
+}
+
 static void gzip(bytes *b, const bytes *from)
 {
-	append(b, "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01", 11);
-	little_endian(b, (uint32_t)from->size, 2);
-	little_endian(b, ~(uint32_t)from->size, 2);
-	append(b, from->at, from->size);
+	append(b, "\x1f\x8b\x08\0\0\0\0\0\0\xff", 10);
+	deflate(b, from);
 	little_endian(b, crc32_of(from->at, from->size), 4);
 	little_endian(b, (uint32_t)from->size, 4);
 }

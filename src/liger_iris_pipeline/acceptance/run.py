@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,7 @@ def run_groups(
     form: str,
     progress: Callable[[str, int, int], None],
     only: str = "",
+    workers: int = WORKERS,
 ) -> Report:
     """Measure and judge.
 
@@ -141,6 +142,8 @@ def run_groups(
         Called with group, cells done, cells in all.
     only : str
         Measure only groups with this in their names.
+    workers : int
+        Processes that measure; 1: this one.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def run_groups(
         raise UsageError(
             complaint("acceptance", "--only", only, f"part of one of {names}", "name another")
         )
-    measured = _run_cells(chosen, seed, progress)
+    measured = _run_cells(chosen, seed, progress, workers)
     rows: list[Row] = []
     for group, cells in zip(chosen, measured, strict=True):
         judged = group.judge(cells) if cells else []
@@ -169,13 +172,24 @@ def run_groups(
     return Report(tuple(rows), pairs, seed, form, time.perf_counter() - start)
 
 
+class _Here(Executor):
+    """Do the work in this process, at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function that raises nothing."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
 def _run_cells(
-    groups: Sequence[Group], seed: int, progress: Callable[[str, int, int], None]
+    groups: Sequence[Group], seed: int, progress: Callable[[str, int, int], None], workers: int
 ) -> list[list[Measured]]:
-    """Measure the cells of groups, two at a time, and give them in order."""
+    """Measure the cells of groups, some at a time, and give them in order."""
+    workers = min(workers, sum(len(group.cells) for group in groups))
     context = multiprocessing.get_context("spawn")
     results: list[list[Any]] = [[None] * len(group.cells) for group in groups]
-    with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+    with _Here() if workers <= 1 else ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting: dict[Future[Measured], tuple[int, int]] = {}
         for g in reversed(range(len(groups))):  # the longest cells are in the last groups
             sent = _picklable(groups[g])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         PhotomModel,
         ReadNoiseModel,
         ReferenceModel,
+        RefpixModel,
         SaturationModel,
     )
 
@@ -49,6 +50,7 @@ __all__ = [
     "RampReadModel",
     "ReadNoiseModel",
     "ReferenceModel",
+    "RefpixModel",
     "SaturationModel",
     "naming",
     "open",
@@ -69,6 +71,7 @@ _HOMES = {
         "LinearityModel",
         "PhotomModel",
         "ReadNoiseModel",
+        "RefpixModel",
         "ReferenceModel",
         "SaturationModel",
     ),

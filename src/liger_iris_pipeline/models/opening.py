@@ -27,6 +27,7 @@ from liger_iris_pipeline.models.reference import (
     PhotomModel,
     ReadNoiseModel,
     ReferenceModel,
+    RefpixModel,
     SaturationModel,
 )
 
@@ -42,6 +43,7 @@ _REFERENCES: tuple[type[ReferenceModel], ...] = (
     LinearityModel,
     PhotomModel,
     ReadNoiseModel,
+    RefpixModel,
     SaturationModel,
 )
 _OTHERS: tuple[type[IrisDataModel], ...] = (

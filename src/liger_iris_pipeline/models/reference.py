@@ -16,6 +16,7 @@ __all__ = [
     "PhotomModel",
     "ReadNoiseModel",
     "ReferenceModel",
+    "RefpixModel",
     "SaturationModel",
 ]
 
@@ -101,6 +102,18 @@ class LinearityModel(ReferenceModel):
     def get_primary_array_name(self) -> str:
         """Name the array that makes the shape."""
         return "coeffs"
+
+
+class RefpixModel(ReferenceModel):
+    """Kernels of the frequency-weighted reference correction."""
+
+    schema_url = f"{SCHEMA_PREFIX}refpix.schema"
+    reftype: ClassVar[str] = "REFPIX"
+    required: ClassVar[tuple[str, ...]] = ("LEFT", "RIGHT")
+
+    def get_primary_array_name(self) -> str:
+        """Name the array that makes the shape."""
+        return "left"
 
 
 class PhotomModel(ReferenceModel):

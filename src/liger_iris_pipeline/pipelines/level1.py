@@ -1,6 +1,8 @@
 """Level 1: the reads of an exposure become a raw science frame, through the library the detectors use.
 
 reads ─[saturation · reference pixels · linearity · gain · jumps · fit]─► one frame a ramp ─[combine]─► frame
+
+What is done to the reads is the library's; here its options are chosen and what was done is written down.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy as np
 
 import iris_readout
 from liger_iris_pipeline import __version__, associations, models
-from liger_iris_pipeline.errors import ReadError, complaint
+from liger_iris_pipeline.algorithms.ramp.read_weights import weights_of_quality
+from liger_iris_pipeline.errors import InputError, ReadError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.naming import product_name
 from liger_iris_pipeline.models.reads import (
@@ -61,12 +64,24 @@ class Level1Step(IrisStep):
         "saturation",
         "linearity",
         "dq",
+        "refpix",
     ]
     spec = """
         mode            = option('auto', 'utr', 'cds', 'mcds', default='auto')  # How ramps are fitted [SAMPMODE]
+        estimator       = option('likelihood', 'ols', default='likelihood')     # Of utr; ols is a quick look
         nfowler         = integer(min=0, default=0)       # Reads in each mean of mcds; 0 = NFOWLER
         jump_sigma      = float(min=0, default=4.5)       # Two-sided threshold of the jump test; 0 = off
+        snowballs       = boolean(default=True)           # Look for snowballs where there is a jump test
         saturation_grow = integer(min=0, default=0)       # Neighbours of a saturated pixel to mask [pixel]
+        side_rows       = integer(min=0, default=11)      # Rows the side reference columns are smoothed over; 0 = off
+        drop_reads      = int_list(default=list())        # Numbers of reads that are not used
+        weight_keyword  = string(default='')              # Header keyword that reads are weighted by, as AOSTREHL
+        weight_rule     = option('linear', 'threshold', default='linear')  # Value / largest; or 1 from a part of it on
+        weight_part     = float(min=0, max=1, default=0.5)  # That part, for the rule threshold
+        combination     = option('mean', 'sum', default='mean')  # How the ramps of an exposure are combined
+        reject_sigma    = float(min=0, default=5.0)       # Ramps so far from the others are not used; 0 = off
+        memory_limit    = integer(min=0, default=0)       # Bytes of reads kept before they are folded; 0 = 1.75e9
+        isa             = option('auto', 'baseline', 'avx2', 'avx512', default='auto')  # Instruction set [IRIS_ISA]
         threads         = integer(min=0, default=0)       # Threads of the fit; 0 = as many as processors
         chi2            = boolean(default=True)           # Write the CHI2 plane
         events          = boolean(default=True)           # Write the EVENTS table
@@ -136,12 +151,15 @@ class Level1Step(IrisStep):
         self._references = []
         stages = _Stages()
         options = self._options(exposure, stages)
-        ramps = [self._fit(exposure, ramp, options) for ramp in exposure.ramps]
-        result = ramps[0] if len(ramps) == 1 else iris_readout.combine_ramps(ramps)
+        weights = self._weights(exposure)
+        fitter = iris_readout.RampFitter(exposure.shape, keep_reads=weights is not None, **options)
+        ramps = [self._fit(fitter, ramp, weights) for ramp in exposure.ramps]
+        result = ramps[0] if len(ramps) == 1 else self._combine(ramps)
+        self._note_fit(exposure, stages, options, fitter)
         kind = models.IFSFrameModel if exposure.detector == "IFS" else models.ImagerFrameModel
         model = kind.from_header(exposure.header)
         model.set_frame(Frame(result.rate, result.var_read, result.var_photon, result.dq))
-        if self.chi2 and options["mode"] == "utr":
+        if self.chi2 and self._has_chi2(options, weights):
             model.chi2 = result.chi2
         if self.events:
             model.events = result.events
@@ -150,8 +168,8 @@ class Level1Step(IrisStep):
         self._record(model, exposure, stages, (started, utc(), time.perf_counter() - clock))
         return model
 
-    def _fit(self, exposure: RawExposure, ramp: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Push the reads of a ramp as they come from disk, one in memory at a time."""
+    def _fit(self, fitter: Any, ramp: Sequence[Any], weights: dict[Any, float] | None) -> Any:
+        """Push the reads of a ramp as they come from disk."""
         if len(ramp) < 2:
             raise ReadError(
                 complaint(
@@ -162,10 +180,101 @@ class Level1Step(IrisStep):
                     "find the other reads or leave the exposure out",
                 )
             )
-        fitter = iris_readout.RampFitter(exposure.shape, **options)
         for read in ramp:
-            fitter.push(read.load(), read.time)
+            fitter.push(
+                read.load(),
+                read.time,
+                weight=1.0 if weights is None else weights[read.key],
+                dropped=read.read_no in self.drop_reads,
+            )
         return fitter.finish()
+
+    def _combine(self, ramps: Sequence[Any]) -> Any:
+        return iris_readout.combine_ramps(
+            ramps, combination=self.combination, reject_sigma=self.reject_sigma or None
+        )
+
+    @staticmethod
+    def _has_chi2(options: dict[str, Any], weights: Any) -> bool:
+        """Whether the fit has a chi-square: sums alone have none."""
+        if options["mode"] != "utr":
+            return False
+        sums = options["estimator"] == "ols" and options["jump_sigma"] is None
+        return not sums or weights is not None
+
+    def _weights(self, exposure: RawExposure) -> dict[Any, float] | None:
+        """Give the weight of every read by the rule; None where reads are not weighted."""
+        if not self.weight_keyword:
+            return None
+        quality = [self._weight_value(read) for read in exposure.reads]
+        part = self.weight_part if self.weight_rule == "threshold" else None
+        try:
+            weights = weights_of_quality(quality, part)
+        except InputError as error:
+            raise ReadError(
+                complaint(
+                    exposure.first.path,
+                    self.weight_keyword,
+                    "no value above 0",
+                    "some",
+                    "weight by another keyword or not at all",
+                )
+            ) from error
+        return {
+            read.key: float(weight) for read, weight in zip(exposure.reads, weights, strict=True)
+        }
+
+    def _weight_value(self, read: Any) -> float:
+        """Read the keyword of a read that weighs it."""
+        value = read.header.get(self.weight_keyword)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf:
+            return float(value)
+        got = "nothing" if value is None else repr(value)
+        raise ReadError(
+            complaint(
+                read.path,
+                self.weight_keyword,
+                got,
+                "a number of at least 0 in every read",
+                "weight by another keyword or not at all",
+            )
+        )
+
+    def _note_fit(
+        self,
+        exposure: RawExposure,
+        stages: _Stages,
+        options: dict[str, Any],
+        fitter: iris_readout.RampFitter,
+    ) -> None:
+        """Note how the ramps were fitted, and say what was lost or folded."""
+        rule = "linear" if self.weight_rule == "linear" else f"threshold={self.weight_part:g}"
+        utr = options["mode"] == "utr"
+        dropped = {r.read_no for r in exposure.reads}.intersection(self.drop_reads)
+        stages.done(
+            "ramp",
+            "ramp",
+            aborted=exposure.is_aborted,
+            combination=self.combination,
+            dropped=sorted(dropped),
+            estimator=options["estimator"] if utr else None,
+            folding=round(fitter.folding, 3),
+            isa=fitter.isa,
+            memory_limit=self.memory_limit,
+            mode=options["mode"],
+            nfowler=options.get("nfowler", 1),
+            reads=[len(ramp) for ramp in exposure.ramps],
+            reject_sigma=self.reject_sigma or None,
+            weights={"keyword": self.weight_keyword, "rule": rule} if self.weight_keyword else None,
+        )
+        if fitter.folding > 1:
+            logger.warning(
+                "%s: reads did not fit into memory and were folded, %.3g a resultant",
+                exposure.stem,
+                fitter.folding,
+            )
+        if fitter.lost_events:
+            logger.warning("%s: there was no room for %d events", exposure.stem, fitter.lost_events)
 
     # --- options and references -----------------------------------------------------------------------------------
 
@@ -176,9 +285,14 @@ class Level1Step(IrisStep):
         ref_pixels = int(header.get("REFPIX", 0))
         options: dict[str, Any] = {
             "mode": mode,
+            "estimator": self.estimator,
             "ref_pixels": ref_pixels,
             "noutputs": int(header.get("NOUTPUTS", 1)),
+            "side_rows": self.side_rows,
             "saturation_grow": self.saturation_grow,
+            "snowballs": self.snowballs,
+            "isa": self.isa,
+            "memory_limit": self.memory_limit,
             "nthreads": self.threads,
             "jump_sigma": self.jump_sigma if self.jump_sigma > 0 and mode == "utr" else None,
             "gain": self._from_reference_or_header(exposure, "gain", "GAIN", "e-/DN", stages),
@@ -192,26 +306,33 @@ class Level1Step(IrisStep):
         if mode == "mcds":
             options["nfowler"] = self.nfowler or int(header.get("NFOWLER", 1))
         if ref_pixels:
-            stages.done("refpix", "refpix", ref_pixels=ref_pixels, noutputs=options["noutputs"])
+            options["ref_weights"] = self._ref_weights(exposure)
+            stages.done(
+                "refpix",
+                "refpix",
+                ref_pixels=ref_pixels,
+                noutputs=options["noutputs"],
+                side_rows=self.side_rows,
+                weights="reference" if options["ref_weights"] else None,
+            )
         else:
             stages.skipped("refpix", "refpix", "the reads have no reference pixels (REFPIX 0)")
         if options["jump_sigma"]:
-            stages.done("jump", "jump", jump_sigma=self.jump_sigma)
+            stages.done("jump", "jump", jump_sigma=self.jump_sigma, snowballs=self.snowballs)
         else:
             stages.skipped(
                 "jump", "jump", "switched off" if mode == "utr" else f"{mode} has no test for jumps"
             )
-        stages.done(
-            "ramp",
-            "ramp",
-            mode=mode,
-            estimator="ols",
-            nfowler=options.get("nfowler", 1),
-            isa="baseline",
-            reads=[len(ramp) for ramp in exposure.ramps],
-            aborted=exposure.is_aborted,
-        )
         return options
+
+    def _ref_weights(self, exposure: RawExposure) -> tuple[Any, Any] | None:
+        """Load the kernels of the reference columns; None where no reference fits."""
+        try:
+            with self.optional_reference(exposure, "refpix") as reference:
+                left = np.ascontiguousarray(reference.left, np.float32)
+                return left, np.ascontiguousarray(reference.right, np.float32)
+        except Skipped:
+            return None
 
     def _plane(self, exposure: RawExposure, reftype: str, *names: str) -> tuple[Any, ...] | None:
         """Load planes of an optional reference, cut to the exposure's window; None where no reference fits."""

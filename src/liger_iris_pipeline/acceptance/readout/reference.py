@@ -321,8 +321,8 @@ def reference(*, quick: bool, estimator: str = "likelihood") -> Group:
     cells.append(LevelCell(40 if quick else 100, estimator=estimator))
     dark = Dark()
     about = (
-        f"Darks of {dark.ny} × {dark.nx} pixels, {dark.noutputs} outputs, border of {BORDER}: {WHITE:g} e⁻ white noise, row "
-        f" noise with a 1/f spectrum of {dark.pink:g} e⁻ rms within a read and a random-walk drift, both common to "
+        f"Darks of {dark.ny} × {dark.nx} pixels, {dark.noutputs} outputs, border of {BORDER}; {WHITE:g} e⁻ white, "
+        f"row noise with a 1/f spectrum of {dark.pink:g} e⁻ rms within a read and a random-walk drift, both common to "
         f"all outputs and going on from read to read, levels that jump by {dark.level:g} e⁻ per output and "
         f"{dark.parity:g} e⁻ between odd and even columns. Row noise is what the mean of a row has above the share of "
         f"its white pixels. No filter of the side columns can leave less than {wiener_limit(dark):.3f} of this noise. "
