@@ -97,14 +97,18 @@ static void load_extra(const iris_ramp *ramp, const iris_block *block,
 				? (block->x + l) / c->width * c->ny : 0];
 }
 
-/* Lay a block on pixels (y, x ...) of a row. */
-void iris_block_place(const iris_ramp *ramp, iris_block *block, size_t y,
+/* Lay the block on pixels (y, x ...) of a row, whose counts are staged. */
+void iris_block_place(const iris_ramp *ramp, iris_workspace *work, size_t y,
 		      size_t x)
 {
+	iris_block *block = &work->block;
+
 	block->y = y;
 	block->x = x;
 	block->count = ramp->options.nx - x < IRIS_LANES
 		? ramp->options.nx - x : IRIS_LANES;
+	block->origin = work->staged + x % IRIS_STRETCH;
+	block->reads = block->origin + IRIS_STAGED;
 }
 
 /* References and first flags of a block that has its place. */

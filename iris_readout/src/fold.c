@@ -410,7 +410,9 @@ void iris_strip_fold(const iris_job *job, size_t strip, iris_workspace *work)
 	iris_strip_rows(ramp, strip, &y0, &y1);
 	for (y = y0; y < y1; y++) {
 		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			iris_block_place(ramp, block, y, x);
+			if (x % IRIS_STRETCH == 0)
+				iris_stage(job, y, x, work);
+			iris_block_place(ramp, work, y, x);
 			iris_block_load(ramp, block);
 			iris_block_neighbours(ramp, block);
 			if (job->first > 0)

@@ -29,6 +29,13 @@ enum {
 	IRIS_STRIP = 16,     /* rows one thread takes at a time */
 	IRIS_BATCH = 8,      /* reads folded or summed up together */
 	IRIS_MAX_KEPT = 512, /* reads kept at most */
+	/*
+	 * Stretch of a row whose counts are brought together before blocks are
+	 * made of it: reads lie powers of two apart, where their lines would
+	 * drive each other out of the caches.  Rows of it do not.
+	 */
+	IRIS_STRETCH = 512,
+	IRIS_STAGED = IRIS_STRETCH + 32,
 	IRIS_MAX_COEF = 16,  /* coefficients of a linearity polynomial */
 	IRIS_MESSAGE = 256   /* bytes of an error detail */
 };
@@ -85,6 +92,8 @@ typedef struct iris_two_point {
 
 typedef struct iris_block {
 	size_t y, x, count;
+	/* Counts of the first read, and of those at hand: (n, IRIS_STAGED). */
+	const uint16_t *origin, *reads;
 	/* References. */
 	_Alignas(64) float gain[IRIS_LANES];     /* e-/DN */
 	_Alignas(64) float variance[IRIS_LANES]; /* of one read, e-^2 */
@@ -132,9 +141,11 @@ typedef struct iris_kernels {
 	void (*check_references)(iris_block *block, const float *extra,
 				 bool mapped_level);
 	void (*check_linearity)(iris_block *block, size_t ncoef);
+	/* Counts of one read on a stretch of a row: see kernels_lanes.h. */
+	void (*stage)(const unsigned char *bytes, size_t count,
+		      iris_byte_order order, uint16_t *counts);
 	/* Set block->saturated from reads [first, first + count). */
-	void (*scan)(const iris_calibration *calibration, iris_block *block,
-		     size_t first, size_t count);
+	void (*scan)(iris_block *block, size_t first, size_t count);
 	/* Reads [first, first + count) of a block to charge (count, LANES). */
 	void (*calibrate)(const iris_calibration *calibration,
 			  iris_block *block, size_t first, size_t count,
@@ -193,6 +204,7 @@ typedef struct iris_result {
 /* Buffers of one thread, for up to `capacity` samples. */
 typedef struct iris_workspace {
 	iris_block block;
+	uint16_t *staged; /* (MAX_KEPT + 1, IRIS_STAGED) */
 	float *charge;  /* (capacity, LANES) */
 	float *scratch; /* (3 capacity, LANES) */
 	iris_pixel pixel;
@@ -351,7 +363,7 @@ void iris_events_pack(iris_event_store *store);
 void iris_events_insert(iris_event_store *store, const iris_event *event);
 
 /* block.c */
-void iris_block_place(const iris_ramp *ramp, iris_block *block, size_t y,
+void iris_block_place(const iris_ramp *ramp, iris_workspace *work, size_t y,
 		      size_t x);
 void iris_block_load(const iris_ramp *ramp, iris_block *block);
 void iris_block_put(iris_block *block, size_t lane, const iris_result *r);
@@ -374,6 +386,8 @@ typedef void iris_task(const iris_job *job, size_t strip,
 /* strip.c */
 void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
 		     size_t *y1);
+void iris_stage(const iris_job *job, size_t y, size_t x,
+		iris_workspace *work);
 void iris_block_neighbours(const iris_ramp *ramp, iris_block *block);
 void iris_block_calibrate(const iris_ramp *ramp, iris_block *block,
 			  size_t first, size_t count, float *charge);

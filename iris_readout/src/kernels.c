@@ -12,64 +12,6 @@
 #include <math.h>
 #include <string.h>
 
-#ifndef IRIS_VECTOR
-#define IRIS_VECTOR 16
-#define IRIS_KERNELS iris_kernels_baseline
-#define IRIS_KERNELS_NAME "baseline"
-#endif
-
-typedef float vreal __attribute__((vector_size(IRIS_VECTOR)));
-typedef int32_t vmask __attribute__((vector_size(IRIS_VECTOR)));
-
-enum {
-	V = IRIS_VECTOR / 4, /* lanes of a vector */
-	U = 2,               /* vectors side by side: hides divisions */
-	G = U * V            /* lanes worked on together */
-};
-
-#define FOR_U for (int u = 0; u < U; u++)
-
-static inline vreal load(const float *lanes)
-{
-	return *(const vreal *)(const void *)lanes;
-}
-
-static inline void store(float *lanes, vreal value)
-{
-	*(vreal *)(void *)lanes = value;
-}
-
-static inline vmask load_mask(const int32_t *lanes)
-{
-	return *(const vmask *)(const void *)lanes;
-}
-
-static inline vreal all(float value)
-{
-	return value - (vreal){0};
-}
-
-static inline vmask all_mask(int32_t value)
-{
-	return value - (vmask){0};
-}
-
-/* a where the mask is set, else 0. */
-static inline vreal only(vmask mask, vreal a)
-{
-	return (vreal)(mask & (vmask)a);
-}
-
-static inline vreal choose(vmask mask, vreal a, vreal b)
-{
-	return (vreal)((mask & (vmask)a) | (~mask & (vmask)b));
-}
-
-static inline vreal at_least_zero(vreal a)
-{
-	return only(a > 0, a);
-}
-
 /* --- differences --------------------------------------------------------- */
 
 /*
@@ -80,8 +22,6 @@ typedef struct shape {
 	bool folded; /* some sample is the mean of several reads */
 	bool full;   /* all samples are usable */
 } shape;
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* The covariance of differences at a rate: on the diagonal ... */
 INLINE vreal diagonal(const iris_pattern *p, shape is, size_t i, vreal rate,
@@ -639,6 +579,7 @@ const iris_kernels IRIS_KERNELS = {
 	.name = IRIS_KERNELS_NAME,
 	.check_references = check_references,
 	.check_linearity = check_linearity,
+	.stage = stage,
 	.scan = scan,
 	.calibrate = calibrate,
 	.accumulate = accumulate,

@@ -6,15 +6,11 @@
 #ifndef IRIS_READOUT_KERNELS_LANES_H
 #define IRIS_READOUT_KERNELS_LANES_H
 
-#include "internal.h"
+#include "vector.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
-
-enum { L = IRIS_LANES };
-
-#define FOR_L for (size_t l = 0; l < L; l++)
 
 /* --- references ---------------------------------------------------------- */
 
@@ -83,92 +79,59 @@ static void check_linearity(iris_block *block, size_t ncoef)
 
 /* --- counts to charge ---------------------------------------------------- */
 
-static inline uint16_t decode(const unsigned char *bytes, iris_byte_order order)
+static inline uint16_t swap(uint16_t value)
 {
-	uint16_t value;
+	return (uint16_t)(value << 8 | value >> 8);
+}
 
-	memcpy(&value, bytes, 2);
-	if (order == IRIS_SWAPPED)
-		return (uint16_t)(value << 8 | value >> 8);
-	if (order == IRIS_FITS)
+static inline uint16_t from_fits(uint16_t value)
+{
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-		return (uint16_t)((value << 8 | value >> 8) ^ 0x8000u);
-#else
-		return (uint16_t)(value ^ 0x8000u);
+	value = swap(value);
 #endif
-	return value;
+	return (uint16_t)(value ^ 0x8000u);
 }
 
 /*
- * Counts of a block in one read, and which lanes have been at or above their
- * level or at zero in any read so far.
+ * Counts of one read on a stretch of a row, in the order of this machine; as
+ * many 1 (neither zero nor saturated) after them as make whole blocks.
  */
-static inline void decode_lanes(const unsigned char *bytes, size_t count,
-				iris_byte_order order, const float *level,
-				float *counts, int32_t *odd)
+static void stage(const unsigned char *bytes, size_t count,
+		  iris_byte_order order, uint16_t *counts)
 {
-	size_t l;
+	size_t i;
 
-	if (count == L) {
-		for (l = 0; l < L; l++) {
-			const float c = (float)decode(bytes + 2 * l, order);
-
-			counts[l] = c;
-			odd[l] |= -(int32_t)((c >= level[l]) | (c <= 0.0f));
-		}
-		return;
-	}
-	for (l = 0; l < count; l++) {
-		counts[l] = (float)decode(bytes + 2 * l, order);
-		odd[l] |= (counts[l] >= level[l]) | (counts[l] <= 0.0f);
-	}
-	for (; l < L; l++)
-		counts[l] = 1.0f; /* neither zero nor saturated */
-}
-
-/* Every byte order has its own loop. */
-static void load_counts(const iris_stored *read, const iris_block *block,
-			size_t nx, float *counts, int32_t *odd)
-{
-	const unsigned char *bytes = read->counts
-		+ 2 * (block->y * nx + block->x);
-
-	switch (read->order) {
-	case IRIS_NATIVE:
-		decode_lanes(bytes, block->count, IRIS_NATIVE, block->level,
-			     counts, odd);
-		break;
-	case IRIS_SWAPPED:
-		decode_lanes(bytes, block->count, IRIS_SWAPPED, block->level,
-			     counts, odd);
-		break;
-	default:
-		decode_lanes(bytes, block->count, IRIS_FITS, block->level,
-			     counts, odd);
-		break;
-	}
-}
-
-static bool any(const int32_t *lanes)
-{
-	int32_t found = 0;
-
-	FOR_L
-		found |= lanes[l];
-	return found != 0;
+	memcpy(counts, bytes, 2 * count);
+	if (order == IRIS_SWAPPED)
+		for (i = 0; i < count; i++)
+			counts[i] = swap(counts[i]);
+	else if (order == IRIS_FITS)
+		for (i = 0; i < count; i++)
+			counts[i] = from_fits(counts[i]);
+	for (i = count; i % L != 0; i++)
+		counts[i] = 1;
 }
 
 /* First reads that are saturated, zero, beyond the limit of linearity. */
 typedef struct cuts {
-	_Alignas(64) int32_t saturated[L], zero[L], beyond[L], odd[L];
+	_Alignas(64) int32_t saturated[L], zero[L], beyond[L];
 } cuts;
 
-static void find_cuts(const float *counts, const float *level, int32_t k,
+static void start_cuts(const iris_block *block, cuts *c)
+{
+	FOR_L {
+		c->saturated[l] = block->saturated[l];
+		c->zero[l] = c->beyond[l] = IRIS_NEVER;
+	}
+}
+
+static void find_cuts(const uint16_t *counts, const float *level, int32_t k,
 		      cuts *c)
 {
 	FOR_L {
-		const int32_t above = counts[l] >= level[l] ? k : IRIS_NEVER;
-		const int32_t empty = counts[l] <= 0.0f ? k : IRIS_NEVER;
+		const float value = (float)counts[l];
+		const int32_t above = value >= level[l] ? k : IRIS_NEVER;
+		const int32_t empty = value <= 0.0f ? k : IRIS_NEVER;
 
 		c->saturated[l] = above < c->saturated[l] ? above
 			: c->saturated[l];
@@ -199,149 +162,6 @@ static void cut(iris_block *block, const cuts *c)
 	}
 }
 
-/* What the reference pixels say must be taken off a block in one read. */
-static void load_offset(const iris_calibration *c, const iris_block *block,
-			size_t entry, float *offset)
-{
-	const float *column = c->column + entry * c->nx + block->x;
-	const float *row = c->row + entry * c->nrow + block->y;
-	size_t l;
-
-	if (block->count == L)
-		memcpy(offset, column, L * sizeof(*offset));
-	else
-		memset(offset, 0, L * sizeof(*offset));
-	for (l = 0; block->count < L && l < block->count; l++)
-		offset[l] = column[l];
-	if (c->nrow == c->ny)
-		for (l = 0; l < L; l++)
-			offset[l] += row[0];
-	else if (c->nrow > 0)
-		for (l = 0; l < block->count; l++)
-			offset[l] += row[(block->x + l) / c->width * c->ny];
-}
-
-/*
- * What linearity adds to x, by Horner's rule.  It is small against x, so that
- * it carries little rounding.
- */
-static void add_linearity(const iris_block *block, size_t ncoef,
-			  const float *counts, const float *offset,
-			  float *x, float *added)
-{
-	size_t c;
-
-	FOR_L {
-		x[l] = counts[l] - offset[l] - block->pedestal[l];
-		added[l] = block->coeff[ncoef - 1][l];
-	}
-	for (c = ncoef - 1; c-- > 0;)
-		FOR_L
-			added[l] = added[l] * x[l] + block->coeff[c][l];
-}
-
-/* First read in which x is beyond its limit, or has no linear value. */
-static void find_beyond(const iris_block *block, const float *x,
-			const float *added, int32_t k, int32_t *beyond)
-{
-	_Alignas(64) int32_t over[L];
-
-	FOR_L
-		over[l] = -(int32_t)((x[l] > block->limit[l])
-				     | !(fabsf(added[l]) <= FLT_MAX));
-	if (!any(over))
-		return;
-	FOR_L {
-		const int32_t at = over[l] ? k : IRIS_NEVER;
-
-		beyond[l] = at < beyond[l] ? at : beyond[l];
-	}
-}
-
-/* A read on its way, and the first read that charge is counted from. */
-typedef struct sample {
-	_Alignas(64) float counts[L], offset[L], added[L];
-} sample;
-
-/* Charge since the first read: differences first, so that nothing is lost. */
-static void to_charge(const iris_block *block, const float *counts,
-		      const sample *now, const sample *zero, bool corrected,
-		      float *charge)
-{
-	if (!corrected) {
-		FOR_L
-			charge[l] = block->gain[l]
-				* (counts[l] - zero->counts[l]);
-		return;
-	}
-	FOR_L
-		charge[l] = block->gain[l]
-			* ((counts[l] - zero->counts[l])
-			   - (now->offset[l] - zero->offset[l])
-			   + (now->added[l] - zero->added[l]));
-}
-
-static void correct(const iris_calibration *c, const iris_block *block,
-		    size_t entry, int32_t k, const float *counts, sample *now,
-		    int32_t *beyond)
-{
-	_Alignas(64) float x[L];
-
-	if (c->column != NULL)
-		load_offset(c, block, entry, now->offset);
-	if (c->ncoef == 0)
-		return;
-	add_linearity(block, c->ncoef, counts, now->offset, x, now->added);
-	if (beyond != NULL)
-		find_beyond(block, x, now->added, k, beyond);
-}
-
-static void start_cuts(const iris_block *block, cuts *c)
-{
-	FOR_L {
-		c->saturated[l] = block->saturated[l];
-		c->zero[l] = c->beyond[l] = IRIS_NEVER;
-		c->odd[l] = 0;
-	}
-}
-
-/* First saturated read only. */
-static void scan(const iris_calibration *c, iris_block *block, size_t first,
-		 size_t count)
-{
-	_Alignas(64) float counts[L];
-	cuts found;
-	size_t k;
-
-	start_cuts(block, &found);
-	for (k = 0; k < count; k++) {
-		load_counts(&c->reads[iris_entry(first + k)], block, c->nx,
-			    counts, found.odd);
-		if (any(found.odd))
-			find_cuts(counts, block->level, (int32_t)(first + k),
-				  &found);
-	}
-	FOR_L
-		block->saturated[l] = found.saturated[l];
-}
-
-/* Raw counts of the reads, and where they cannot be used any more. */
-static void load_reads(const iris_calibration *c, iris_block *block,
-		       size_t first, size_t count, float *counts, cuts *found)
-{
-	size_t k;
-
-	start_cuts(block, found);
-	for (k = 0; k < count; k++)
-		load_counts(&c->reads[iris_entry(first + k)], block, c->nx,
-			    counts + k * L, found->odd);
-	if (any(found->odd))
-		for (k = 0; k < count; k++)
-			find_cuts(counts + k * L, block->level,
-				  (int32_t)(first + k), found);
-	cut(block, found);
-}
-
 static void cut_beyond(iris_block *block, const int32_t *beyond)
 {
 	FOR_L {
@@ -352,27 +172,237 @@ static void cut_beyond(iris_block *block, const int32_t *beyond)
 	}
 }
 
-static void calibrate(const iris_calibration *c, iris_block *block,
-		      size_t first, size_t count, float *charge)
+/* First saturated read only. */
+static void scan(iris_block *block, size_t first, size_t count)
 {
-	const bool corrected = c->column != NULL || c->ncoef > 0;
-	sample start = {0}, now = {0};
 	cuts found;
 	size_t k;
 
-	load_reads(c, block, first, count, charge, &found);
-	load_counts(&c->reads[0], block, c->nx, start.counts, found.odd);
-	correct(c, block, 0, 0, start.counts, &start, NULL);
-	for (k = 0; k < count; k++) {
-		if (corrected)
-			correct(c, block, iris_entry(first + k),
-				(int32_t)(first + k), charge + k * L, &now,
-				found.beyond);
-		to_charge(block, charge + k * L, &now, &start, corrected,
-			  charge + k * L);
+	start_cuts(block, &found);
+	for (k = 0; k < count; k++)
+		find_cuts(block->reads + k * IRIS_STAGED, block->level,
+			  (int32_t)(first + k), &found);
+	FOR_L
+		block->saturated[l] = found.saturated[l];
+}
+
+/* What is done to the counts, known of the whole block. */
+typedef struct steps {
+	bool offset; /* reference pixels */
+	size_t ncoef;
+} steps;
+
+/* One vector of pixels and what is the same in all their reads. */
+typedef struct pixels {
+	vreal gain, level, pedestal, limit;
+	vreal counts, offset, added; /* of the first read */
+} pixels;
+
+/* Reference correction of V lanes in a read; rows of outputs differ. */
+INLINE vreal load_offset(const iris_calibration *c, const iris_block *block,
+			 size_t entry, size_t lane)
+{
+	const float *row = c->row + entry * c->nrow + block->y;
+	_Alignas(64) float offset[V];
+	int l;
+
+	for (l = 0; l < V; l++) {
+		const size_t x = block->x + lane + (size_t)l;
+
+		offset[l] = x < c->nx ? c->column[entry * c->nx + x] : 0.0f;
+		if (c->nrow > c->ny && x < c->nx)
+			offset[l] += row[x / c->width * c->ny];
+		else if (c->nrow > 0)
+			offset[l] += row[0];
 	}
-	if (c->ncoef > 0)
-		cut_beyond(block, found.beyond);
+	return load(offset);
+}
+
+/* The same where all lanes lie in the row and share its side correction. */
+INLINE vreal load_simple_offset(const iris_calibration *c,
+				const iris_block *block, size_t entry,
+				size_t lane)
+{
+	vreal offset;
+
+	memcpy(&offset, c->column + entry * c->nx + block->x + lane,
+	       sizeof(offset));
+	if (c->nrow > 0)
+		offset += c->row[entry * c->nrow + block->y];
+	return offset;
+}
+
+INLINE vreal offset_of(const iris_calibration *c, const iris_block *block,
+		       size_t entry, size_t lane)
+{
+	if (block->count == L && c->nrow <= c->ny)
+		return load_simple_offset(c, block, entry, lane);
+	return load_offset(c, block, entry, lane);
+}
+
+/*
+ * What linearity adds to x, by Horner's rule.  It is small against x, so that
+ * it carries little rounding.
+ */
+INLINE vreal linearity_of(const iris_block *block, size_t ncoef, size_t lane,
+			  vreal x)
+{
+	vreal added = load(block->coeff[ncoef - 1] + lane);
+	size_t c;
+
+	for (c = ncoef - 1; c-- > 0;)
+		added = added * x + load(block->coeff[c] + lane);
+	return added;
+}
+
+INLINE vmask is_beyond(const pixels *p, vreal x, vreal added)
+{
+	return (x > p->limit) | ~((added <= FLT_MAX) & (added >= -FLT_MAX));
+}
+
+INLINE pixels start_pixels(const iris_calibration *c, const iris_block *block,
+			   steps todo, size_t lane)
+{
+	pixels p = {
+		.gain = load(block->gain + lane),
+		.level = load(block->level + lane),
+		.counts = load_counts(block->origin + lane),
+	};
+
+	p.offset = p.added = p.pedestal = p.limit = all(0.0f);
+	if (todo.offset)
+		p.offset = offset_of(c, block, 0, lane);
+	if (todo.ncoef > 0) {
+		p.pedestal = load(block->pedestal + lane);
+		p.limit = load(block->limit + lane);
+		p.added = linearity_of(block, todo.ncoef, lane,
+				       p.counts - p.offset - p.pedestal);
+	}
+	return p;
+}
+
+/*
+ * Charge of V lanes since the first read, differences first, so that nothing
+ * is lost.  Returns whether some read is saturated, zero or beyond the limit.
+ */
+INLINE bool calibrate_lanes(const iris_calibration *c, const iris_block *block,
+			    steps todo, size_t first, size_t count,
+			    size_t lane, float *charge)
+{
+	const pixels p = start_pixels(c, block, todo, lane);
+	vmask odd = all_mask(0);
+	size_t k;
+
+	for (k = 0; k < count; k++) {
+		const vreal n = load_counts(block->reads
+					    + k * IRIS_STAGED + lane);
+		vreal q = n - p.counts, offset = all(0.0f);
+
+		odd |= (n >= p.level) | (n <= 0);
+		if (todo.offset) {
+			offset = offset_of(c, block, iris_entry(first + k),
+					   lane);
+			q -= offset - p.offset;
+		}
+		if (todo.ncoef > 0) {
+			const vreal x = n - offset - p.pedestal;
+			const vreal added = linearity_of(block, todo.ncoef,
+							 lane, x);
+
+			odd |= is_beyond(&p, x, added);
+			q += added - p.added;
+		}
+		store(charge + k * L + lane, p.gain * q);
+	}
+	return any(odd);
+}
+
+/* Where reads cannot be used any more, where some cannot. */
+static void find_all_cuts(const iris_calibration *c, iris_block *block,
+			  size_t first, size_t count)
+{
+	cuts found;
+	size_t k, lane;
+
+	start_cuts(block, &found);
+	for (k = 0; k < count; k++)
+		find_cuts(block->reads + k * IRIS_STAGED, block->level,
+			  (int32_t)(first + k), &found);
+	cut(block, &found);
+	for (lane = 0; lane < L && c->ncoef > 0; lane += V) {
+		const steps todo = {c->column != NULL, c->ncoef};
+		const pixels p = start_pixels(c, block, todo, lane);
+
+		for (k = count; k-- > 0;) {
+			const vreal n = load_counts(
+				block->reads + k * IRIS_STAGED + lane);
+			const vreal offset = todo.offset
+				? offset_of(c, block, iris_entry(first + k),
+					    lane) : all(0.0f);
+			const vreal x = n - offset - p.pedestal;
+			const vmask beyond = is_beyond(
+				&p, x, linearity_of(block, c->ncoef, lane, x));
+			int l;
+
+			for (l = 0; l < V; l++)
+				if (beyond[l])
+					found.beyond[lane + (size_t)l] =
+						(int32_t)(first + k);
+		}
+	}
+	cut_beyond(block, found.beyond);
+}
+
+/* The lanes one vector after the other, with what is done as a constant. */
+INLINE bool calibrate_block(const iris_calibration *c, const iris_block *block,
+			    steps todo, size_t first, size_t count,
+			    float *charge)
+{
+	bool odd = false;
+	size_t lane;
+
+	for (lane = 0; lane < L; lane += V)
+		odd |= calibrate_lanes(c, block, todo, first, count, lane,
+				       charge);
+	return odd;
+}
+
+INLINE bool calibrate_ncoef(const iris_calibration *c, const iris_block *block,
+			    bool offset, size_t first, size_t count,
+			    float *charge)
+{
+	switch (c->ncoef) { /* polynomials as they are in use */
+	case 0:
+		return calibrate_block(c, block, (steps){offset, 0}, first,
+				       count, charge);
+	case 4:
+		return calibrate_block(c, block, (steps){offset, 4}, first,
+				       count, charge);
+	case 5:
+		return calibrate_block(c, block, (steps){offset, 5}, first,
+				       count, charge);
+	case 6:
+		return calibrate_block(c, block, (steps){offset, 6}, first,
+				       count, charge);
+	default:
+		return calibrate_block(c, block, (steps){offset, c->ncoef},
+				       first, count, charge);
+	}
+}
+
+static void calibrate(const iris_calibration *c, iris_block *block,
+		      size_t first, size_t count, float *charge)
+{
+	bool odd;
+
+	if (c->column != NULL)
+		odd = calibrate_ncoef(c, block, true, first, count, charge);
+	else
+		odd = calibrate_ncoef(c, block, false, first, count, charge);
+	FOR_L /* neighbours may have saturated */
+		odd |= block->near_by[l] < IRIS_NEVER;
+	if (odd)
+		find_all_cuts(c, block, first, count);
 }
 
 /* --- sums ---------------------------------------------------------------- */
@@ -384,23 +414,29 @@ static void calibrate(const iris_calibration *c, iris_block *block,
 static void accumulate(iris_block *block, const iris_pattern *p, size_t first,
 		       size_t count, const float *charge)
 {
-	_Alignas(64) float sum[L] = {0}, moment[L] = {0};
-	size_t k;
+	_Alignas(64) float sum[L], moment[L];
+	float weight[IRIS_BATCH], time[IRIS_BATCH];
+	size_t k, lane;
 
 	for (k = 0; k < count; k++) {
-		const float *q = charge + k * L;
-		const float weight = (float)p->count[first + k];
-		const float time = (float)(p->count[first + k]
-					   * (p->time[first + k] - p->time[0]));
-		const int32_t index = (int32_t)(first + k);
+		weight[k] = (float)p->count[first + k];
+		time[k] = (float)(p->count[first + k]
+				  * (p->time[first + k] - p->time[0]));
+	}
+	for (lane = 0; lane < L; lane += V) {
+		const vmask usable = load_mask(block->nusable + lane)
+			- (int32_t)first;
+		vreal s = all(0.0f), m = all(0.0f);
 
-		FOR_L {
-			const float used = index < block->nusable[l]
-				? q[l] : 0.0f;
+		for (k = 0; k < count; k++) {
+			const vreal q = only(usable > (int32_t)k,
+					     load(charge + k * L + lane));
 
-			sum[l] += weight * used;
-			moment[l] += time * used;
+			s += weight[k] * q;
+			m += time[k] * q;
 		}
+		store(sum + lane, s);
+		store(moment + lane, m);
 	}
 	FOR_L {
 		block->sum[l] += (double)sum[l];

@@ -10,7 +10,7 @@
 
 /* Default of memory_limit: with planes of its own a 4096 x 4096 ramp of any
  * number of reads then stays below 2.5e9 bytes. */
-static const size_t default_limit = (size_t)1750000000;
+static const size_t default_limit = (size_t)1500000000;
 
 enum { MAX_SNOWBALLS = 4096, EVENTS_PER_PIXEL = 4 };
 
@@ -44,19 +44,24 @@ static size_t count_kept(const iris_options *o, size_t npixel)
 
 static bool make_workspace(iris_workspace *work, size_t capacity)
 {
+	work->staged = iris_reserve((IRIS_MAX_KEPT + 1) * IRIS_STAGED,
+				    sizeof(*work->staged));
 	work->charge = iris_reserve(capacity * IRIS_LANES, sizeof(float));
 	work->scratch = iris_reserve(3 * capacity * IRIS_LANES, sizeof(float));
 	work->sweep = iris_reserve(4 * capacity, sizeof(double));
 	work->jumps = iris_reserve(capacity, sizeof(*work->jumps));
 	work->pixel.charge = iris_reserve(capacity, sizeof(double));
 	work->pixel.broken = iris_reserve(capacity + 1, 1);
-	return work->charge != NULL && work->scratch != NULL
+	return work->staged != NULL && work->charge != NULL
+		&& work->scratch != NULL
 		&& work->sweep != NULL && work->jumps != NULL
 		&& work->pixel.charge != NULL && work->pixel.broken != NULL;
 }
 
 static void free_workspace(iris_workspace *work, size_t capacity)
 {
+	iris_unreserve(work->staged, (IRIS_MAX_KEPT + 1) * IRIS_STAGED,
+		       sizeof(*work->staged));
 	iris_unreserve(work->charge, capacity * IRIS_LANES, sizeof(float));
 	iris_unreserve(work->scratch, 3 * capacity * IRIS_LANES,
 		       sizeof(float));
@@ -521,7 +526,10 @@ static void fit(iris_ramp *ramp, const iris_planes *planes)
 /* Snowballs among the events: their surroundings are fitted again. */
 static void clear_snowballs(iris_ramp *ramp, const iris_planes *planes)
 {
-	iris_job job = {.ramp = ramp, .planes = planes, .quiet = true};
+	iris_job job = {
+		.ramp = ramp, .planes = planes, .first = ramp->nsummed,
+		.count = ramp->nread - ramp->nsummed, .quiet = true,
+	};
 	size_t b;
 
 	if (ramp->snowballs == NULL)

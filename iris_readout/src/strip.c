@@ -18,6 +18,29 @@ void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
 		: ramp->options.ny;
 }
 
+/*
+ * Counts of the reads of a job, and of the first read of the ramp, from x on
+ * up to the end of the stretch or of the row.
+ */
+void iris_stage(const iris_job *job, size_t y, size_t x, iris_workspace *work)
+{
+	const iris_ramp *ramp = job->ramp;
+	const size_t nx = ramp->options.nx;
+	const size_t count = nx - x < IRIS_STRETCH ? nx - x : IRIS_STRETCH;
+	const size_t at = 2 * (y * nx + x);
+	uint16_t *to = work->staged;
+	size_t k;
+
+	ramp->kernels->stage(ramp->reads[0].counts + at, count,
+			     ramp->reads[0].order, to);
+	for (k = job->first; k < job->first + job->count; k++) {
+		const iris_stored *read = &ramp->reads[iris_entry(k)];
+
+		to += IRIS_STAGED;
+		ramp->kernels->stage(read->counts + at, count, read->order, to);
+	}
+}
+
 static bool is_border(const iris_block *block, size_t l)
 {
 	return block->dq[l] & IRIS_DQ_MASK(IRIS_DQ_REFERENCE_PIXEL);
@@ -42,12 +65,13 @@ void iris_strip_scan(const iris_job *job, size_t strip, iris_workspace *work)
 			uint16_t *kept = ramp->saturated
 				+ y * ramp->options.nx + x;
 
-			iris_block_place(ramp, block, y, x);
+			if (x % IRIS_STRETCH == 0)
+				iris_stage(job, y, x, work);
+			iris_block_place(ramp, work, y, x);
 			iris_block_load(ramp, block);
 			for (l = 0; l < block->count && job->first > 0; l++)
 				block->saturated[l] = kept[l];
-			ramp->kernels->scan(&ramp->calibration, block,
-					    job->first, job->count);
+			ramp->kernels->scan(block, job->first, job->count);
 			for (l = 0; l < block->count; l++)
 				kept[l] = is_border(block, l) ? IRIS_NEVER
 					: (uint16_t)block->saturated[l];
@@ -396,8 +420,9 @@ void iris_block_resume(const iris_ramp *ramp, iris_block *block)
 
 	for (l = 0; l < block->count; l++) {
 		block->nusable[l] = ramp->nusable[i + l];
-		block->saturated[l] = ramp->saturated[i + l];
 		block->dq[l] |= flags_of(ramp->cause[i + l]);
+		if (ramp->cause[i + l] & SATURATED)
+			block->saturated[l] = ramp->saturated[i + l];
 	}
 }
 
@@ -413,7 +438,8 @@ void iris_block_suspend(const iris_ramp *ramp, const iris_block *block)
 	for (l = 0; l < block->count; l++) {
 		ramp->nusable[i + l] = (uint16_t)block->nusable[l];
 		ramp->cause[i + l] = cause_of(block->dq[l]);
-		if (ramp->options.saturation_grow == 0)
+		if (ramp->options.saturation_grow == 0
+		    && block->saturated[l] < IRIS_NEVER)
 			ramp->saturated[i + l] = (uint16_t)block->saturated[l];
 	}
 }
@@ -436,6 +462,8 @@ static void sum_block(const iris_job *job, iris_workspace *work)
 	for (k = job->first; k < job->first + job->count; k += m) {
 		m = job->first + job->count - k;
 		m = m < IRIS_BATCH ? m : IRIS_BATCH;
+		block->reads = block->origin
+			+ (1 + k - job->first) * IRIS_STAGED;
 		iris_block_calibrate(ramp, block, k, m, work->charge);
 		if (ramp->options.mode == IRIS_MODE_CDS)
 			ramp->kernels->keep_last(block, k, m, work->charge);
@@ -466,7 +494,9 @@ void iris_strip_sum(const iris_job *job, size_t strip, iris_workspace *work)
 	iris_strip_rows(ramp, strip, &y0, &y1);
 	for (y = y0; y < y1; y++) {
 		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			iris_block_place(ramp, block, y, x);
+			if (x % IRIS_STRETCH == 0)
+				iris_stage(job, y, x, work);
+			iris_block_place(ramp, work, y, x);
 			iris_block_load(ramp, block);
 			iris_block_neighbours(ramp, block);
 			sum_block(job, work);
@@ -533,7 +563,9 @@ void iris_strip_finish(const iris_job *job, size_t strip, iris_workspace *work)
 		if (job->nsnowball > 0 && !strip_has_snowball(job, y))
 			continue;
 		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			iris_block_place(ramp, block, y, x);
+			if (x % IRIS_STRETCH == 0)
+				iris_stage(job, y, x, work);
+			iris_block_place(ramp, work, y, x);
 			finish_block(job, strip, work);
 			if (!job->quiet)
 				add_saturations(ramp, strip, block);
