@@ -20,12 +20,16 @@
 /* Judged anew with the better covariance from this part of a threshold on. */
 #define WORTH_A_LOOK 0.75
 
-/* Sums and arrays of one pair of sweeps; arrays are (nsample - 1). */
+/*
+ * One pair of sweeps with the covariance at some rate: the best rate, the
+ * residuals about it and their chi-square; arrays are (nsample - 1).
+ */
 typedef struct solution {
-	double a, b, g; /* r' C^-1 r, t' C^-1 r, t' C^-1 t */
-	double *u, *v;  /* C^-1 r, C^-1 t */
-	double *d;      /* diagonal of C^-1 */
-	double *l;      /* -l[i] d[i + 1]: next to it */
+	double rate, chi2;
+	double inverse_g; /* 1 / t' C^-1 t */
+	double *u, *v;    /* C^-1 r, C^-1 t */
+	double *d;        /* diagonal of C^-1 */
+	double *l;        /* -l[i] d[i + 1]: next to it */
 } solution;
 
 typedef struct candidate {
@@ -60,7 +64,7 @@ static size_t count_present(const iris_pixel *pixel)
 
 static double step(const iris_pattern *p, size_t i)
 {
-	return p->time[i + 1] - p->time[i];
+	return p->exact_step[i];
 }
 
 static double charge(const iris_pixel *pixel, size_t i)
@@ -71,36 +75,34 @@ static double charge(const iris_pixel *pixel, size_t i)
 static double on_diagonal(const iris_pattern *p, double rate, double s2,
 			  size_t i)
 {
-	return rate * (p->tau[i] + p->tau[i + 1] - 2.0 * p->time[i])
-		+ s2 * (1.0 / p->count[i] + 1.0 / p->count[i + 1]);
+	return rate * p->exact_photon[i] + s2 * p->exact_read[i];
 }
 
 /* Between differences i - 1 and i, which share sample i. */
 static double off_diagonal(const iris_pattern *p, double rate, double s2,
 			   size_t i)
 {
-	return rate * (p->time[i] - p->tau[i]) - s2 / p->count[i];
+	return rate * p->exact_photon_off[i] + s2 * p->exact_read_off[i];
 }
 
 /* As in the vector code: the mean without the extremes. */
 static double first_guess(const iris_pattern *p, const iris_pixel *pixel)
 {
-	double sum = 0.0, time = 0.0;
-	size_t low = SIZE_MAX, high = SIZE_MAX, count = 0, i;
+	double sum = 0.0, time = 0.0, lowest = HUGE_VAL, highest = -HUGE_VAL;
+	size_t low = 0, high = 0, count = 0, i;
 
 	for (i = 0; i < differences(pixel); i++) {
-		const double rate = charge(pixel, i) / step(p, i);
+		const double rate = charge(pixel, i) * p->exact_inverse[i];
 
 		if (!present(pixel, i))
 			continue;
 		sum += charge(pixel, i);
 		time += step(p, i);
 		count++;
-		if (low == SIZE_MAX || rate < charge(pixel, low) / step(p, low))
-			low = i;
-		if (high == SIZE_MAX
-		    || rate > charge(pixel, high) / step(p, high))
-			high = i;
+		low = rate < lowest ? i : low;
+		high = rate > highest ? i : high;
+		lowest = rate < lowest ? rate : lowest;
+		highest = rate > highest ? rate : highest;
 	}
 	if (count < 3 || low == high)
 		return sum / time;
@@ -108,91 +110,124 @@ static double first_guess(const iris_pattern *p, const iris_pixel *pixel)
 		/ (time - step(p, low) - step(p, high));
 }
 
+/* Sums of a forward sweep, residuals about `about`. */
+typedef struct sums {
+	double a, b, g; /* r' C^-1 r, t' C^-1 r, t' C^-1 t */
+} sums;
+
 /*
- * Solve with the covariance at `rate`, its diagonal divided by the weights of
- * the intervals if asked; residuals are taken about `about`.  Masked
- * differences have u = v = d = l = 0.
+ * Forward sweep with the covariance at `rate`, its diagonal divided by the
+ * weights of the intervals if asked.  Where s is not NULL, y / p, z / p, 1 / p
+ * and the factors are kept in it; masked differences have 0.
  */
-static void solve_weighted(const iris_pattern *p, const iris_pixel *pixel,
-			   double rate, double about, bool weighted,
-			   solution *s)
+static sums forward(const iris_pattern *p, const iris_pixel *pixel,
+		    double rate, double about, bool weighted, solution *s)
 {
 	const size_t n = differences(pixel);
 	const double photons = fmax(rate, 0.0);
-	double y = 0.0, z = 0.0, pivot = 1.0;
-	bool joined = false;
+	sums out = {0.0, 0.0, 0.0};
+	double y = 0.0, z = 0.0, inverse = 0.0; /* of a masked one: apart */
 	size_t i;
 
-	s->a = s->b = s->g = 0.0;
 	for (i = 0; i < n; i++) {
-		const double off = joined && i > 0
-			? off_diagonal(p, photons, pixel->variance, i) : 0.0;
-		const double factor = off / pivot;
+		double off, factor, on;
 
-		s->u[i] = s->v[i] = s->d[i] = s->l[i] = 0.0;
+		if (s != NULL)
+			s->u[i] = s->v[i] = s->d[i] = s->l[i] = 0.0;
+		if (!present(pixel, i)) {
+			y = z = inverse = 0.0;
+			continue;
+		}
+		off = off_diagonal(p, photons, pixel->variance, i);
+		factor = off * inverse;
+		on = on_diagonal(p, photons, pixel->variance, i);
+		if (weighted)
+			on /= p->weight[i + 1];
+		y = charge(pixel, i) - about * step(p, i) - factor * y;
+		z = step(p, i) - factor * z;
+		inverse = 1.0 / (on - factor * off);
+		out.a += y * y * inverse;
+		out.b += y * z * inverse;
+		out.g += z * z * inverse;
+		if (s == NULL)
+			continue;
 		if (i > 0)
-			s->l[i - 1] = present(pixel, i) ? factor : 0.0;
-		joined = present(pixel, i);
-		if (!joined)
-			continue;
-		y = charge(pixel, i) - about * step(p, i)
-			- (off != 0.0 ? factor * y : 0.0);
-		z = step(p, i) - (off != 0.0 ? factor * z : 0.0);
-		pivot = on_diagonal(p, photons, pixel->variance, i)
-			/ (weighted ? p->weight[i + 1] : 1.0) - factor * off;
-		s->a += y * y / pivot;
-		s->b += y * z / pivot;
-		s->g += z * z / pivot;
-		s->u[i] = y / pivot;
-		s->v[i] = z / pivot;
-		s->d[i] = 1.0 / pivot;
+			s->l[i - 1] = factor;
+		s->u[i] = y * inverse;
+		s->v[i] = z * inverse;
+		s->d[i] = inverse;
 	}
-	for (i = n; i-- > 0;) {
-		if (!present(pixel, i) || i + 1 == n || !present(pixel, i + 1))
-			continue;
-		s->u[i] -= s->l[i] * s->u[i + 1];
-		s->v[i] -= s->l[i] * s->v[i + 1];
-		s->d[i] += s->l[i] * s->l[i] * s->d[i + 1];
-	}
+	return out;
 }
 
+/* Both sweeps: residuals about the best rate with the covariance at `rate`. */
 static void solve(const iris_pattern *p, const iris_pixel *pixel, double rate,
-		  double about, solution *s)
+		  bool weighted, solution *s)
 {
-	solve_weighted(p, pixel, rate, about, false, s);
+	const sums f = forward(p, pixel, rate, rate, weighted, s);
+	const size_t n = differences(pixel);
+	const double shift = f.b / f.g;
+	size_t i;
+
+	s->rate = rate + shift;
+	s->chi2 = fmax(f.a - f.b * shift, 0.0);
+	s->inverse_g = 1.0 / f.g;
+	for (i = n; i-- > 0;) {
+		if (i + 1 < n && s->l[i] != 0.0) {
+			s->u[i] -= s->l[i] * (s->u[i + 1]
+					      + shift * s->v[i + 1]);
+			s->v[i] -= s->l[i] * s->v[i + 1];
+			s->d[i] += s->l[i] * s->l[i] * s->d[i + 1];
+		}
+		s->u[i] -= shift * s->v[i];
+	}
 }
 
-/* Two passes from a first guess: the rate, and its solution about itself. */
-static double fit_rate(const iris_pattern *p, const iris_pixel *pixel,
-		       solution *s)
+/* First pass: the rate with the covariance of a first guess. */
+static double first_rate(const iris_pattern *p, const iris_pixel *pixel)
 {
-	double rate = first_guess(p, pixel), better;
+	const double rate = first_guess(p, pixel);
+	const sums f = forward(p, pixel, rate, rate, false, NULL);
 
-	solve(p, pixel, rate, rate, s);
-	rate += s->b / s->g;
-	solve(p, pixel, rate, rate, s);
-	better = rate + s->b / s->g;
-	solve(p, pixel, rate, better, s);
-	return better;
+	return rate + f.b / f.g;
+}
+
+/* Two passes. */
+static double second_rate(const iris_pattern *p, const iris_pixel *pixel)
+{
+	const double rate = first_rate(p, pixel);
+	const sums f = forward(p, pixel, rate, rate, false, NULL);
+
+	return rate + f.b / f.g;
+}
+
+/* Entries (i, i) and (i, i + 1) of the matrix of the residuals. */
+static double own(const solution *s, size_t i)
+{
+	return s->d[i] - s->v[i] * s->v[i] * s->inverse_g;
+}
+
+static double shared(const solution *s, size_t i)
+{
+	return -s->l[i] * s->d[i + 1] - s->v[i] * s->v[i + 1] * s->inverse_g;
 }
 
 /* What chi-square gains when difference i is left out. */
 static double gain_of_one(const solution *s, size_t i)
 {
-	return s->u[i] * s->u[i] / (s->d[i] - s->v[i] * s->v[i] / s->g);
+	return s->u[i] * s->u[i] / own(s, i);
 }
 
-/* The same for i and i + 1; the 2 x 2 form of the matrix of the residuals. */
+/* The same for i and i + 1. */
 static double gain_of_two(const solution *s, size_t i)
 {
-	const double own = s->d[i] - s->v[i] * s->v[i] / s->g;
-	const double next = s->d[i + 1] - s->v[i + 1] * s->v[i + 1] / s->g;
-	const double both = -s->l[i] * s->d[i + 1]
-		- s->v[i] * s->v[i + 1] / s->g;
+	const double first = own(s, i), second = own(s, i + 1);
+	const double both = shared(s, i);
 
-	return (s->u[i] * s->u[i] * next - 2.0 * s->u[i] * s->u[i + 1] * both
-		+ s->u[i + 1] * s->u[i + 1] * own)
-		/ (own * next - both * both);
+	return (s->u[i] * s->u[i] * second
+		- 2.0 * s->u[i] * s->u[i + 1] * both
+		+ s->u[i + 1] * s->u[i + 1] * first)
+		/ (first * second - both * both);
 }
 
 static double gain(const solution *s, const candidate *c)
@@ -212,16 +247,20 @@ static candidate best(const iris_pattern *p, const iris_pixel *pixel,
 		      const solution *s, const test *t)
 {
 	candidate c = {SIZE_MAX, false, -HUGE_VAL};
+	double excess;
 	size_t i;
 
 	for (i = 0; i < differences(pixel); i++) {
 		if (!present(pixel, i))
 			continue;
-		if (gain_of_one(s, i) - t->one > c.excess)
-			c = (candidate){i, false, gain_of_one(s, i) - t->one};
-		if (t->pairs && is_pair(p, pixel, i)
-		    && gain_of_two(s, i) - t->two > c.excess)
-			c = (candidate){i, true, gain_of_two(s, i) - t->two};
+		excess = gain_of_one(s, i) - t->one;
+		if (excess > c.excess)
+			c = (candidate){i, false, excess};
+		if (!t->pairs || !is_pair(p, pixel, i))
+			continue;
+		excess = gain_of_two(s, i) - t->two;
+		if (excess > c.excess)
+			c = (candidate){i, true, excess};
 	}
 	return c;
 }
@@ -256,7 +295,7 @@ static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 
 	if (count < 2)
 		return false;
-	(void)fit_rate(p, pixel, s);
+	solve(p, pixel, first_rate(p, pixel), false, s);
 	*c = best(p, pixel, s, &(test){t->one, t->two, t->pairs && count > 2});
 	threshold = c->pair ? t->two : t->one;
 	if (c->difference == SIZE_MAX
@@ -265,49 +304,40 @@ static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 	if (count == 2)
 		c->difference = larger(p, pixel);
 	mask(pixel, c, 1);
-	rate = fit_rate(p, pixel, s);
+	rate = second_rate(p, pixel);
 	mask(pixel, c, 0);
-	solve(p, pixel, rate, rate, s);
-	/* Residuals about the best rate of all differences, C as it is. */
-	solve(p, pixel, rate, rate + s->b / s->g, s);
+	solve(p, pixel, rate, false, s);
 	if (!(gain(s, c) > threshold))
 		return false;
 	mask(pixel, c, 1);
 	return true;
 }
 
-/* Amplitude of a jump against all differences that are left. */
+/* Amplitude of a jump against all differences that are left, and its error. */
 static void measure(const iris_pattern *p, iris_pixel *pixel, double rate,
 		    const candidate *c, solution *s, iris_jump *jump)
 {
-	double inverse, amplitude;
+	const size_t i = c->difference;
+	double amplitude, variance;
 
 	mask(pixel, c, 0);
-	solve(p, pixel, rate, rate, s);
-	solve(p, pixel, rate, rate + s->b / s->g, s);
-	jump->sample = c->difference + 1;
-	if (!c->pair) {
-		inverse = s->d[c->difference]
-			- s->v[c->difference] * s->v[c->difference] / s->g;
-		amplitude = s->u[c->difference] / inverse;
-		jump->sigma = amplitude * sqrt(inverse);
-	} else {
-		const size_t i = c->difference;
-		const double own = s->d[i] - s->v[i] * s->v[i] / s->g;
-		const double next = s->d[i + 1]
-			- s->v[i + 1] * s->v[i + 1] / s->g;
-		const double both = -s->l[i] * s->d[i + 1]
-			- s->v[i] * s->v[i + 1] / s->g;
-		const double det = own * next - both * both;
-
-		/* Sum of the two amplitudes and its variance. */
-		amplitude = (s->u[i] * (next - both)
-			     + s->u[i + 1] * (own - both)) / det;
-		jump->sigma = amplitude
-			/ sqrt((own + next - 2.0 * both) / det);
-	}
-	jump->amplitude = amplitude;
+	solve(p, pixel, rate, false, s);
 	mask(pixel, c, 1);
+	if (c->pair) { /* the sum of two amplitudes */
+		const double first = own(s, i), second = own(s, i + 1);
+		const double both = shared(s, i);
+		const double det = first * second - both * both;
+
+		amplitude = (s->u[i] * (second - both)
+			     + s->u[i + 1] * (first - both)) / det;
+		variance = (first + second - 2.0 * both) / det;
+	} else {
+		amplitude = s->u[i] / own(s, i);
+		variance = 1.0 / own(s, i);
+	}
+	jump->sample = i + 1;
+	jump->amplitude = amplitude;
+	jump->sigma = amplitude / sqrt(variance);
 }
 
 /* Reads in samples that touch a difference in use. */
@@ -337,7 +367,7 @@ static void weigh(const iris_pattern *p, const iris_pixel *pixel, double rate,
 	double sum = 0.0, time = 0.0, read = 0.0, photon = 0.0, before = 0.0;
 	size_t i;
 
-	solve_weighted(p, pixel, rate, 0.0, true, s);
+	solve(p, pixel, rate, p->weighted, s);
 	for (i = 0; i < differences(pixel); i++) {
 		const double w = s->v[i];
 
@@ -387,6 +417,16 @@ static size_t find_all(const iris_pattern *p, iris_pixel *pixel, solution *s,
 	return count;
 }
 
+static solution arrays(const iris_pixel *pixel, double *scratch)
+{
+	const size_t n = pixel->nsample;
+
+	return (solution){
+		.u = scratch, .v = scratch + n,
+		.d = scratch + 2 * n, .l = scratch + 3 * n,
+	};
+}
+
 /*
  * Chi-square per degree of freedom of the differences in use about their best
  * rate, with the covariance at `rate`; NaN with fewer than two differences.
@@ -394,15 +434,13 @@ static size_t find_all(const iris_pattern *p, iris_pixel *pixel, solution *s,
 double iris_chi_square(const iris_pattern *pattern, const iris_pixel *pixel,
 		       double rate, double *scratch)
 {
-	const size_t n = pixel->nsample, count = count_present(pixel);
-	solution s = {0, 0, 0, scratch, scratch + n, scratch + 2 * n,
-		      scratch + 3 * n};
+	const size_t count = count_present(pixel);
+	solution s = arrays(pixel, scratch);
 
 	if (count < 2)
 		return NAN;
-	solve(pattern, pixel, rate, rate, &s);
-	solve(pattern, pixel, rate, rate + s.b / s.g, &s);
-	return fmax(s.a, 0.0) / (double)(count - 1);
+	solve(pattern, pixel, rate, false, &s);
+	return s.chi2 / (double)(count - 1);
 }
 
 /*
@@ -419,9 +457,7 @@ iris_result iris_likelihood_fit(const iris_pattern *pattern, iris_pixel *pixel,
 				double jump_sigma, double *scratch,
 				iris_jump *jumps, size_t *njump)
 {
-	const size_t n = pixel->nsample;
-	solution s = {0, 0, 0, scratch, scratch + n, scratch + 2 * n,
-		      scratch + 3 * n};
+	solution s = arrays(pixel, scratch);
 	iris_result r = no_rate();
 	double rate;
 	size_t i;
@@ -430,7 +466,7 @@ iris_result iris_likelihood_fit(const iris_pattern *pattern, iris_pixel *pixel,
 	if (count_present(pixel) == 0)
 		return r;
 	*njump = find_all(pattern, pixel, &s, jump_sigma, jumps);
-	rate = fit_rate(pattern, pixel, &s);
+	rate = second_rate(pattern, pixel);
 	for (i = 0; i < *njump; i++) {
 		const candidate c = {jumps[i].sample - 1,
 				     jumps[i].amplitude > 0.0, 0.0};

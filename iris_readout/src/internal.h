@@ -67,7 +67,11 @@ typedef struct iris_pattern {
 	double *weight;    /* (nsample) of the interval before it */
 	bool weighted;     /* some weight is not 1 */
 	bool folded;       /* some count is not 1 */
-	/* Differences, as float for the kernels; [0] of the off ones is 0. */
+	/* Differences: step and its inverse, covariance as above. */
+	double *exact_step, *exact_inverse;
+	double *exact_photon, *exact_photon_off;
+	double *exact_read, *exact_read_off;
+	/* The same as float for the kernels; [0] of the off ones is 0. */
 	float *step;       /* (nsample - 1) s */
 	float *inverse;    /* (nsample - 1) 1 / s */
 	float *photon, *photon_off;

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { DOUBLES = 4, FLOATS = 7 };
+enum { DOUBLES = 10, FLOATS = 7 };
 
 iris_status iris_pattern_create(iris_pattern *p, size_t capacity)
 {
@@ -25,6 +25,12 @@ iris_status iris_pattern_create(iris_pattern *p, size_t capacity)
 	p->tau = doubles + capacity;
 	p->count = doubles + 2 * capacity;
 	p->weight = doubles + 3 * capacity;
+	p->exact_step = doubles + 4 * capacity;
+	p->exact_inverse = doubles + 5 * capacity;
+	p->exact_photon = doubles + 6 * capacity;
+	p->exact_photon_off = doubles + 7 * capacity;
+	p->exact_read = doubles + 8 * capacity;
+	p->exact_read_off = doubles + 9 * capacity;
 	p->inverse = floats + capacity;
 	p->photon = floats + 2 * capacity;
 	p->photon_off = floats + 3 * capacity;
@@ -78,14 +84,18 @@ void iris_pattern_complete(iris_pattern *p)
 		p->folded |= p->count[i] != 1.0;
 	}
 	for (i = 0; i + 1 < p->nsample; i++) {
-		const double step = p->time[i + 1] - p->time[i];
-
-		p->step[i] = (float)step;
-		p->inverse[i] = (float)(1.0 / step);
-		p->photon[i] = (float)photon_on(p, i);
-		p->photon_off[i] = (float)photon_beside(p, i);
-		p->read[i] = (float)read_on(p, i);
-		p->read_off[i] = (float)read_beside(p, i);
+		p->exact_step[i] = p->time[i + 1] - p->time[i];
+		p->exact_inverse[i] = 1.0 / p->exact_step[i];
+		p->exact_photon[i] = photon_on(p, i);
+		p->exact_photon_off[i] = photon_beside(p, i);
+		p->exact_read[i] = read_on(p, i);
+		p->exact_read_off[i] = read_beside(p, i);
+		p->step[i] = (float)p->exact_step[i];
+		p->inverse[i] = (float)p->exact_inverse[i];
+		p->photon[i] = (float)p->exact_photon[i];
+		p->photon_off[i] = (float)p->exact_photon_off[i];
+		p->read[i] = (float)p->exact_read[i];
+		p->read_off[i] = (float)p->exact_read_off[i];
 		p->inflate[i] = p->weight[i + 1] > 0.0
 			? (float)(1.0 / p->weight[i + 1]) : HUGE_VALF;
 	}
@@ -127,13 +137,13 @@ static void set_factors(iris_slope *s, const iris_pattern *p, size_t n,
 		cumulated += sample_weight(p, n, m, mean, i + 1);
 		w = cumulated * p->weight[i + 1];
 		norm += w * (p->time[i + 1] - p->time[i]);
-		s->photon_factor += w * w * photon_on(p, i);
-		s->read_factor += w * w * read_on(p, i);
+		s->photon_factor += w * w * p->exact_photon[i];
+		s->read_factor += w * w * p->exact_read[i];
 		if (i + 2 < n) {
 			s->photon_factor += 2.0 * w * later
-				* photon_beside(p, i + 1);
+				* p->exact_photon_off[i + 1];
 			s->read_factor += 2.0 * w * later
-				* read_beside(p, i + 1);
+				* p->exact_read_off[i + 1];
 		}
 		later = w;
 	}
