@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/sh
 C_SOURCES := $(shell find iris_readout -path iris_readout/python -prune -o -type f -print)
 
-.PHONY: help demo test test-c lint bench acceptance docs lock clean
+.PHONY: help demo test test-c fuzz lint bench acceptance docs lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -42,12 +42,23 @@ test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
 	@PATH="$(abspath $(BIN)):$$PATH" IRIS_READOUT_COMMAND="$(abspath build/c/tools/iris-readout)" $(BIN)/python -m pytest -n 2
 
-test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address and undefined-behaviour sanitizers
+# One build for each sanitizer; those of addresses and of undefined behaviour go together.
+test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address, undefined-behaviour and thread sanitizers
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
-	@PATH="$(abspath $(BIN)):$$PATH" cmake -S iris_readout -B build/sanitize -G Ninja -DIRIS_WERROR=ON -DIRIS_SANITIZE=ON > /dev/null
-	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/sanitize > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
+	@export PATH="$(abspath $(BIN)):$$PATH"; for kind in address thread; do \
+	  cmake -S iris_readout -B build/$$kind -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DIRIS_WERROR=ON -DIRIS_SANITIZE=$$kind > /dev/null || exit 1; \
+	  cmake --build build/$$kind > build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }; \
+	  rm -f build-c.log; \
+	  ctest --test-dir build/$$kind --output-on-failure -j 2 || exit 1; \
+	done
+
+SECONDS ?= 60
+fuzz: $(VENV)/.ok  ## fuzz the C library and the command for SECONDS=60 each; needs clang
+	@export PATH="$(abspath $(BIN)):$$PATH"; \
+	cmake -S iris_readout -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DIRIS_FUZZ=ON > build-c.log 2>&1 \
+	  && cmake --build build/fuzz >> build-c.log 2>&1 || { cat build-c.log; rm -f build-c.log; exit 1; }
 	@rm -f build-c.log
-	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/sanitize --output-on-failure -j 2
+	@sh iris_readout/tests/fuzz/run.sh build/fuzz $(SECONDS)
 
 lint: $(VENV)/.lint  ## style, types and import rules
 	@$(BIN)/ruff check .
@@ -55,11 +66,15 @@ lint: $(VENV)/.lint  ## style, types and import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.ok  ## time the readout kernels against their peers
-	@$(BIN)/python benchmarks/readout.py
+$(VENV)/.bench: $(VENV)/.ok
+	@$(BIN)/python -m pip install -qq -c constraints.txt --no-build-isolation -e '.[test,bench]' || $(BIN)/python -m pip install -qq --no-build-isolation -e '.[test]'
+	@touch $@
 
-acceptance: $(VENV)/.ok build/c/.ok  ## the table of figures against simulated truth
-	@$(BIN)/iris-drs demo --out build/acceptance
+bench: $(VENV)/.bench build/c/.ok  ## time the readout against its peers, in one run
+	@$(BIN)/python benchmarks/readout.py --json build/bench.json $(BENCH)
+
+acceptance: $(VENV)/.ok build/c/.ok  ## the table of figures against simulated truth (ACCEPTANCE=--quick: the short form)
+	@$(BIN)/iris-drs acceptance --out build/acceptance $(ACCEPTANCE)
 
 docs: $(VENV)/.docs  ## build the documentation, warnings are errors
 	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html

@@ -39,13 +39,21 @@ def fit_with(ramp: Ramp, nread: int | None, options: dict[str, Any], _given: Any
     return fit(ramp, nread, **options)
 
 
+PEER_PLANES = ("rate", "var_read", "var_photon", "dq", "events")
+"""What OLS_C and jump return too: no chi-square."""
+
+
 def full_contenders(ramp: Ramp) -> dict[str, Contender]:
-    """Return fits on one thread with maps of all references: linearity, saturation, gain, read noise."""
+    """Return fits on one thread with maps of all references: linearity, saturation, gain, read noise.
+
+    Least squares gives the planes of its peer, the likelihood fit all of them.
+    """
+    ols = {"estimator": "ols", "planes": PEER_PLANES}
     return _contenders(
         ramp,
         {
-            "ols": (None, {"estimator": "ols", "jump_sigma": None}),
-            "ols jump": (None, {"estimator": "ols", "jump_sigma": 4.5}),
+            "ols": (None, {**ols, "jump_sigma": None}),
+            "ols jump": (None, {**ols, "jump_sigma": 4.5}),
             "likelihood": (None, {"estimator": "likelihood", "jump_sigma": 4.5}),
         },
     )

@@ -163,6 +163,12 @@ typedef struct iris_kernels {
 	/* Last less first `most` samples into sum. */
 	void (*end_sums)(iris_block *block, size_t nread, int32_t most,
 			 const float *charge);
+	/* No more than `limit` usable samples. */
+	void (*clamp)(iris_block *block, int32_t limit);
+	/* nused from nusable. */
+	void (*count_reads)(iris_block *block, const iris_slope *slopes);
+	/* Whether some lane needs to be looked at on its own. */
+	bool (*is_odd)(const iris_block *block, const uint32_t *broken);
 	/* Rates from sum and moment. */
 	void (*slope)(iris_block *block, const iris_slope *slopes);
 	/* NaN, or 0, where there is no rate. */

@@ -241,8 +241,9 @@ INLINE vreal offset_of(const iris_calibration *c, const iris_block *block,
 }
 
 /*
- * What linearity adds to x, by Horner's rule.  It is small against x, so that
- * it carries little rounding.
+ * What linearity adds to x, by Horner's rule, without the constant, which does
+ * not matter to differences.  It is small against x, so that it carries little
+ * rounding.
  */
 INLINE vreal linearity_of(const iris_block *block, size_t ncoef, size_t lane,
 			  vreal x)
@@ -250,14 +251,14 @@ INLINE vreal linearity_of(const iris_block *block, size_t ncoef, size_t lane,
 	vreal added = load(block->coeff[ncoef - 1] + lane);
 	size_t c;
 
-	for (c = ncoef - 1; c-- > 0;)
+	for (c = ncoef - 1; c-- > 1;)
 		added = added * x + load(block->coeff[c] + lane);
-	return added;
+	return added * x;
 }
 
 INLINE vmask is_beyond(const pixels *p, vreal x, vreal added)
 {
-	return (x > p->limit) | ~((added <= FLT_MAX) & (added >= -FLT_MAX));
+	return (x > p->limit) | ~(added - added == 0);
 }
 
 INLINE pixels start_pixels(const iris_calibration *c, const iris_block *block,
@@ -496,6 +497,14 @@ static void end_sums(iris_block *block, size_t nread, int32_t most,
 		block->sum[l] = (double)sum[l];
 }
 
+/* At most `limit` samples are there. */
+static void clamp(iris_block *block, int32_t limit)
+{
+	FOR_L
+		block->nusable[l] = block->nusable[l] < limit
+			? block->nusable[l] : limit;
+}
+
 static bool is_uniform(const iris_block *block)
 {
 	int32_t differ = 0;
@@ -541,7 +550,32 @@ static void slope(iris_block *block, const iris_slope *slopes)
 	}
 }
 
+/* Reads in the usable samples of each lane. */
+static void count_reads(iris_block *block, const iris_slope *slopes)
+{
+	if (is_uniform(block)) {
+		const int32_t nused = slopes[block->nusable[0]].nused;
+
+		FOR_L
+			block->nused[l] = nused;
+		return;
+	}
+	FOR_L
+		block->nused[l] = slopes[block->nusable[l]].nused;
+}
+
 /* --- the end ------------------------------------------------------------- */
+
+/* Whether some lane is suspect, or saturated. */
+static bool is_odd(const iris_block *block, const uint32_t *broken)
+{
+	uint32_t odd = 0;
+
+	FOR_L
+		odd |= (uint32_t)block->suspect[l] | broken[l]
+			| (uint32_t)(block->saturated[l] ^ IRIS_NEVER);
+	return odd != 0;
+}
 
 /* Pixels without a rate are NaN, reference pixels 0. */
 static void blank(iris_block *block)

@@ -133,16 +133,6 @@ void iris_block_calibrate(const iris_ramp *ramp, iris_block *block,
 	}
 }
 
-/* At most `limit` samples are there. */
-static void clamp_usable(iris_block *block, size_t limit)
-{
-	size_t l;
-
-	for (l = 0; l < IRIS_LANES; l++)
-		if (block->nusable[l] > (int32_t)limit)
-			block->nusable[l] = (int32_t)limit;
-}
-
 /* Charge counted with the weights of the intervals, in place. */
 static void weigh_intervals(const iris_pattern *p, float *charge)
 {
@@ -184,13 +174,9 @@ void iris_event_jump(iris_ramp *ramp, size_t strip, const iris_block *block,
 static void add_saturations(iris_ramp *ramp, size_t strip,
 			    const iris_block *block)
 {
-	int32_t first = IRIS_NEVER;
 	size_t l;
 
-	for (l = 0; l < IRIS_LANES; l++)
-		first = block->saturated[l] < first ? block->saturated[l]
-			: first;
-	for (l = 0; l < block->count && first < IRIS_NEVER; l++) {
+	for (l = 0; l < block->count; l++) {
 		const iris_event event = {
 			.read = block->saturated[l] < IRIS_NEVER
 				? ramp->number[block->saturated[l]] : 0,
@@ -315,12 +301,9 @@ static void fit_suspects(const iris_job *job, size_t strip,
 			 iris_workspace *work, const uint32_t *broken)
 {
 	iris_block *block = &work->block;
-	uint32_t any = job->nsnowball > 0;
 	size_t l;
 
-	for (l = 0; l < IRIS_LANES; l++)
-		any |= broken[l] | (uint32_t)block->suspect[l];
-	for (l = 0; l < block->count && any != 0; l++)
+	for (l = 0; l < block->count; l++)
 		if (is_usable(block, l)
 		    && (block->suspect[l] || broken[l]
 			|| in_snowball(job, block, l)))
@@ -335,14 +318,12 @@ static void likelihood(const iris_ramp *ramp, iris_workspace *work)
 	const double two = ramp->pattern.folded && sigma > 0.0
 		? iris_two_omit_threshold(sigma) : 0.0;
 	iris_block *block = &work->block;
-	size_t l;
 
 	ramp->kernels->likelihood(block, &ramp->pattern,
 				  WORTH_A_LOOK * (float)(sigma * sigma),
 				  WORTH_A_LOOK * (float)two, work->charge,
 				  work->scratch);
-	for (l = 0; l < IRIS_LANES; l++)
-		block->nused[l] = ramp->slopes[block->nusable[l]].nused;
+	ramp->kernels->count_reads(block, ramp->slopes);
 }
 
 static void least_squares(const iris_ramp *ramp, const iris_planes *planes,
@@ -507,7 +488,16 @@ void iris_strip_sum(const iris_job *job, size_t strip, iris_workspace *work)
 
 /* --- the end ------------------------------------------------------------- */
 
-/* Everything up to the rates of a block; the events of jumps too. */
+/* Pixels with jumps, and what there is to say about those that saturate. */
+static void look_closely(const iris_job *job, size_t strip,
+			 iris_workspace *work, const uint32_t *broken)
+{
+	fit_suspects(job, strip, work, broken);
+	if (!job->quiet)
+		add_saturations(job->ramp, strip, &work->block);
+}
+
+/* Everything up to the rates of a block, and its events. */
 static void finish_block(const iris_job *job, size_t strip,
 			 iris_workspace *work)
 {
@@ -519,22 +509,26 @@ static void finish_block(const iris_job *job, size_t strip,
 	iris_block_neighbours(ramp, block);
 	if (ramp->engine == IRIS_ENGINE_SUM) {
 		sum_block(job, work);
-		clamp_usable(block, ramp->nread);
+		ramp->kernels->clamp(block, (int32_t)ramp->nread);
 		ramp->kernels->slope(block, ramp->slopes);
+		memset(block->suspect, 0, sizeof(block->suspect));
+		if (ramp->kernels->is_odd(block, broken))
+			look_closely(job, strip, work, broken);
 		return;
 	}
 	if (ramp->engine == IRIS_ENGINE_FOLD)
 		iris_fold_load(ramp, block, work->charge, broken);
 	else
 		iris_block_calibrate(ramp, block, 0, ramp->nread, work->charge);
-	clamp_usable(block, ramp->pattern.nsample);
+	ramp->kernels->clamp(block, (int32_t)ramp->pattern.nsample);
 	if (ramp->options.mode != IRIS_MODE_UTR)
 		end_means(ramp, work);
 	else if (ramp->options.estimator == IRIS_ESTIMATOR_OLS)
 		least_squares(ramp, job->planes, work);
 	else
 		likelihood(ramp, work);
-	fit_suspects(job, strip, work, broken);
+	if (ramp->kernels->is_odd(block, broken) || job->nsnowball > 0)
+		look_closely(job, strip, work, broken);
 }
 
 static bool strip_has_snowball(const iris_job *job, size_t y)
@@ -567,8 +561,6 @@ void iris_strip_finish(const iris_job *job, size_t strip, iris_workspace *work)
 				iris_stage(job, y, x, work);
 			iris_block_place(ramp, work, y, x);
 			finish_block(job, strip, work);
-			if (!job->quiet)
-				add_saturations(ramp, strip, block);
 			iris_block_store(ramp, block, job->planes);
 		}
 	}

@@ -17,8 +17,8 @@ enum { READS = 12, NX = 70, ROOM = READS * IRIS_LANES };
 
 typedef struct fixture {
 	iris_block block;
-	uint16_t counts[READS][NX];
-	iris_stored stored[IRIS_MAX_KEPT + 1];
+	/* The first read, then all of them. */
+	_Alignas(64) uint16_t staged[READS + 1][IRIS_STAGED];
 	float column[(READS + 1) * NX], row[(READS + 1) * 4];
 	iris_calibration calibration;
 	iris_pattern pattern;
@@ -137,7 +137,7 @@ typedef void run_kernel(const iris_kernels *k, fixture *f);
 
 static void run_scan(const iris_kernels *k, fixture *f)
 {
-	k->scan(&f->calibration, &f->block, 0, READS);
+	k->scan(&f->block, 0, READS);
 }
 
 static void run_calibrate(const iris_kernels *k, fixture *f)
@@ -215,28 +215,40 @@ static void compare_sets(run_kernel *run, const fixture *from)
 	}
 }
 
+/* Lay the block on pixels x ... of the only row. */
+static void place(fixture *f, size_t x)
+{
+	f->block.x = x;
+	f->block.count = NX - x < IRIS_LANES ? NX - x : IRIS_LANES;
+	f->block.origin = f->staged[0] + x;
+	f->block.reads = f->staged[1] + x;
+}
+
+static void stage(fixture *f, size_t k, const uint16_t *counts)
+{
+	iris_kernels_baseline.stage((const unsigned char *)counts, NX,
+				    IRIS_NATIVE, f->staged[k + 1]);
+	if (k == 0)
+		memcpy(f->staged[0], f->staged[1], sizeof(f->staged[0]));
+}
+
 static void set_reads(fixture *f, numbers *n)
 {
+	uint16_t counts[NX];
 	size_t k, x;
 
-	f->calibration = (iris_calibration){
-		.nx = NX, .ny = 1, .reads = f->stored,
-	};
+	f->calibration = (iris_calibration){.nx = NX, .ny = 1};
 	for (k = 0; k < READS; k++) {
-		iris_stored *s = &f->stored[iris_entry(k)];
-
-		*s = (iris_stored){(unsigned char *)f->counts[k],
-				   (iris_byte_order)(k % 3), f->seconds[k],
-				   1.0};
 		for (x = 0; x < NX; x++) {
-			f->counts[k][x] = (uint16_t)(1 + below(n, 60000));
+			counts[x] = (uint16_t)(1 + below(n, 60000));
 			f->column[(k + 1) * NX + x] = (float)gaussian(n);
 		}
 		f->row[k + 1] = (float)gaussian(n);
+		stage(f, k, counts);
 	}
-	f->stored[0] = f->stored[iris_entry(0)];
 	memcpy(f->column, f->column + NX, NX * sizeof(float));
 	f->row[0] = f->row[1];
+	place(f, 0);
 }
 
 static void test_sets_agree(void)
@@ -257,10 +269,8 @@ static void test_sets_agree(void)
 		for (i = 0; i < sizeof(fits) / sizeof(*fits); i++)
 			compare_sets(fits[i], &f);
 		set_reads(&f, &n);
-		f.block.x = trial < 2 ? 0 : 64;
-		f.block.count = trial < 2 ? 64 : NX - 64;
-		f.calibration.ncoef = trial % 3;
-		f.calibration.ncoef += f.calibration.ncoef == 1;
+		place(&f, trial < 2 ? 0 : 64);
+		f.calibration.ncoef = trial > 0 ? trial + 1 : 0;
 		if (trial % 2) {
 			f.calibration.column = f.column;
 			f.calibration.row = f.row;
@@ -276,21 +286,12 @@ static void test_sets_agree(void)
 
 static void put(fixture *f, size_t k, size_t x, uint32_t value)
 {
-	unsigned char *b = (unsigned char *)&f->counts[k][x];
-	const uint16_t v = (uint16_t)value;
-
-	f->counts[k][x] = v;
-	if (f->stored[iris_entry(k)].order == IRIS_SWAPPED)
-		f->counts[k][x] = (uint16_t)(v << 8 | v >> 8);
-	if (f->stored[iris_entry(k)].order == IRIS_FITS) {
-		const uint16_t offset = (uint16_t)(v - 32768u);
-
-		b[0] = (unsigned char)(offset >> 8);
-		b[1] = (unsigned char)(offset & 255);
-	}
+	f->staged[k + 1][x] = (uint16_t)value;
+	if (k == 0)
+		f->staged[0][x] = (uint16_t)value;
 }
 
-/* 1000 DN and 100 DN more in each read, in every order. */
+/* 1000 DN and 100 DN more in each read. */
 static void put_all(fixture *f)
 {
 	size_t k, x;
@@ -300,7 +301,34 @@ static void put_all(fixture *f)
 			put(f, k, x, 1000 + 100 * (uint32_t)k);
 }
 
-static void test_orders_and_cuts(void)
+/* 258 in every order, at odd addresses too, and 1 up to the whole block. */
+static void test_orders(void)
+{
+	static const unsigned char bytes[][2] = {
+		[IRIS_NATIVE] = {0, 0}, [IRIS_SWAPPED] = {0, 0},
+		[IRIS_FITS] = {0x81, 0x02},
+	};
+	static unsigned char read[2 * NX + 1];
+	static uint16_t counts[2 * IRIS_LANES];
+	const uint16_t value = 258, other = 513; /* 0x0102, 0x0201 */
+	int order;
+	size_t x;
+
+	for (order = IRIS_NATIVE; order <= IRIS_FITS; order++) {
+		for (x = 0; x < NX; x++)
+			memcpy(read + 1 + 2 * x,
+			       order == IRIS_NATIVE ? (const void *)&value
+			       : order == IRIS_SWAPPED ? (const void *)&other
+			       : bytes[order], 2);
+		memset(counts, 0, sizeof(counts));
+		iris_kernels_baseline.stage(read + 1, NX,
+					    (iris_byte_order)order, counts);
+		for (x = 0; x < 2 * IRIS_LANES; x++)
+			CHECK(counts[x] == (x < NX ? 258 : 1));
+	}
+}
+
+static void test_cuts(void)
 {
 	static fixture f;
 	numbers n = {2};
@@ -345,8 +373,7 @@ static void test_end_of_a_row(void)
 	start(&f, &n);
 	set_reads(&f, &n);
 	put_all(&f);
-	f.block.x = 64;
-	f.block.count = NX - 64;
+	place(&f, 64);
 	run_calibrate(&iris_kernels_baseline, &f);
 	for (l = NX - 64; l < IRIS_LANES; l++)
 		CHECK(f.block.dq[l] == 0 && f.block.saturated[l] == IRIS_NEVER);
@@ -698,7 +725,8 @@ int main(void)
 {
 	find_sets();
 	test_sets_agree();
-	test_orders_and_cuts();
+	test_orders();
+	test_cuts();
 	test_end_of_a_row();
 	test_linearity_and_reference_levels();
 	test_result_beyond_all_numbers_is_not_used();

@@ -25,11 +25,6 @@ void plan_note_ingest(plan *p, const settings *s, const exposure *e)
 	text_add(&st->parameters, "]}");
 }
 
-static const char *truth(bool value)
-{
-	return value ? "true" : "false";
-}
-
 /* Numbers of the reads that were dropped, in any ramp, each once. */
 static void add_dropped(text_buffer *t, const exposure *e)
 {
@@ -137,7 +132,7 @@ static void note_ramp(plan *p, const settings *s, const exposure *e,
 	text_buffer *t = &p->stages[STAGE_RAMP].parameters;
 
 	text_add(t, "{\"aborted\": %s, \"combination\": \"%s\", ",
-		 truth(is_aborted(e)), combination_name(s->combination));
+		 text_truth(is_aborted(e)), combination_name(s->combination));
 	add_dropped(t, e);
 	if (o->mode == IRIS_MODE_UTR)
 		text_add(t, "\"estimator\": \"%s\", ",
@@ -151,7 +146,7 @@ static void note_ramp(plan *p, const settings *s, const exposure *e,
 	text_add(t, "\"isa\": \"%s\", \"keep_reads\": %s, "
 		 "\"max_events\": %zu, \"memory_limit\": %zu, \"mode\": "
 		 "\"%s\", \"nfowler\": %zu, ", notes->isa,
-		 truth(o->keep_reads), s->max_events, s->memory_limit,
+		 text_truth(o->keep_reads), s->max_events, s->memory_limit,
 		 mode_name(o->mode), o->nfowler);
 	add_noise(t, p);
 	add_reads(t, e);

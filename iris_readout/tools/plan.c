@@ -19,11 +19,6 @@ static void skipped(plan *p, int which, const char *reason)
 	text_add(&p->stages[which].reason, "%s", reason);
 }
 
-static const char *truth(bool value)
-{
-	return value ? "true" : "false";
-}
-
 static void warn_skipped(const plan *p, int which, const exposure *e,
 			 const report *r)
 {
@@ -298,7 +293,7 @@ static void choose_jump(plan *p, const settings *s)
 		text_add(parameters, "{\"jump_sigma\": ");
 		text_add_number(parameters, s->jump_sigma);
 		text_add(parameters, ", \"snowballs\": %s}",
-			 truth(s->snowballs));
+			 text_truth(s->snowballs));
 	} else if (mode == IRIS_MODE_UTR) {
 		skipped(p, STAGE_JUMP, "switched off");
 	} else {

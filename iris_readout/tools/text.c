@@ -72,6 +72,11 @@ void text_add_number(text_buffer *t, double value)
 	text_add(t, "%s%s", digits, strpbrk(digits, ".en") == NULL ? ".0" : "");
 }
 
+const char *text_truth(bool value)
+{
+	return value ? "true" : "false";
+}
+
 void text_free(text_buffer *t)
 {
 	free(t->start);

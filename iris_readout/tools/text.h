@@ -22,6 +22,9 @@ void text_add_json(text_buffer *t, const char *string);
 /* Add a number as Python's json writes it: the shortest that reads the same. */
 void text_add_number(text_buffer *t, double value);
 
+/* "true" or "false" */
+const char *text_truth(bool value);
+
 void text_free(text_buffer *t);
 
 #endif

@@ -184,7 +184,7 @@ class Level1Step(IrisStep):
             fitter.push(
                 read.load(),
                 read.time,
-                weight=1.0 if weights is None else weights[read.key],
+                weight=1.0 if weights is None else weights.get(read.key, 1.0),
                 dropped=read.read_no in self.drop_reads,
             )
         return fitter.finish()
@@ -206,7 +206,8 @@ class Level1Step(IrisStep):
         """Give the weight of every read by the rule; None where reads are not weighted."""
         if not self.weight_keyword:
             return None
-        quality = [self._weight_value(read) for read in exposure.reads]
+        weighed = self._weighed_reads(exposure)
+        quality = [self._weight_value(read) for read in weighed]
         part = self.weight_part if self.weight_rule == "threshold" else None
         try:
             weights = weights_of_quality(quality, part)
@@ -220,9 +221,12 @@ class Level1Step(IrisStep):
                     "weight by another keyword or not at all",
                 )
             ) from error
-        return {
-            read.key: float(weight) for read, weight in zip(exposure.reads, weights, strict=True)
-        }
+        return {read.key: float(weight) for read, weight in zip(weighed, weights, strict=True)}
+
+    def _weighed_reads(self, exposure: RawExposure) -> list[Any]:
+        """List the reads that charge was collected before: all that are used but the first of each ramp."""
+        used = [[r for r in ramp if r.read_no not in self.drop_reads] for ramp in exposure.ramps]
+        return [read for ramp in used for read in ramp[1:]]
 
     def _weight_value(self, read: Any) -> float:
         """Read the keyword of a read that weighs it."""
@@ -259,10 +263,15 @@ class Level1Step(IrisStep):
             dropped=sorted(dropped),
             estimator=options["estimator"] if utr else None,
             folding=round(fitter.folding, 3),
+            guide_margin=0,
+            guide_windows=[],
             isa=fitter.isa,
+            keep_reads=bool(self.weight_keyword),
+            max_events=0,
             memory_limit=self.memory_limit,
             mode=options["mode"],
             nfowler=options.get("nfowler", 1),
+            read_noise="reference" if np.ndim(options["read_noise"]) else options["read_noise"],
             reads=[len(ramp) for ramp in exposure.ramps],
             reject_sigma=self.reject_sigma or None,
             weights={"keyword": self.weight_keyword, "rule": rule} if self.weight_keyword else None,
