@@ -286,16 +286,54 @@ static void mask(iris_pixel *pixel, const candidate *c, unsigned char value)
 		pixel->broken[c->difference + 2] = value;
 }
 
+/*
+ * A candidate's gain with the covariance at the rate of all differences, and at
+ * the rate without the candidate.
+ */
+typedef struct trial {
+	double rate_with, with;
+	double rate_without, without;
+} trial;
+
+/*
+ * Threshold of a trial.  The rate without a difference is low where that
+ * difference is high by chance, so that its error is taken too small: of
+ * two-sided false hits there are cosh(T^2 e) times as many as there should be,
+ * e being the relative change of the error at threshold T.  The rate with it
+ * would bury real hits instead.  SHARE of the surplus is taken off: false hits
+ * and completeness then are both within their limits, a fifth and 0.02
+ * (docs/decisions/0006).  Near no light, where rates end at 0, there is none.
+ */
+#define SHARE 0.85
+
+static double raised(double threshold, const trial *t)
+{
+	const double apart = fabs(t->rate_with - t->rate_without);
+	const double least = fmin(t->rate_with, t->rate_without);
+	const double bright = fmin(fmax(least / apart, 0.0), 1.0);
+	const double change = 0.5 * log(t->without / t->with)
+		* sqrt(threshold / t->without);
+	const double x = bright * fabs(threshold * change);
+
+	if (!(apart > 0.0) || !isfinite(x))
+		return threshold;
+	/* 2 ln cosh x */
+	return threshold
+		+ SHARE * 2.0 * (x + log1p(exp(-2.0 * x)) - log(2.0));
+}
+
 /* Take the best candidate out if it stands the test; false where none does. */
 static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 		     const test *t, candidate *c)
 {
 	const size_t count = count_present(pixel);
-	double rate, threshold;
+	double threshold;
+	trial tried;
 
 	if (count < 2)
 		return false;
-	solve(p, pixel, first_rate(p, pixel), false, s);
+	tried.rate_with = first_rate(p, pixel);
+	solve(p, pixel, tried.rate_with, false, s);
 	*c = best(p, pixel, s, &(test){t->one, t->two, t->pairs && count > 2});
 	threshold = c->pair ? t->two : t->one;
 	if (c->difference == SIZE_MAX
@@ -303,11 +341,13 @@ static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 		return false;
 	if (count == 2)
 		c->difference = larger(p, pixel);
+	tried.with = gain(s, c);
 	mask(pixel, c, 1);
-	rate = second_rate(p, pixel);
+	tried.rate_without = second_rate(p, pixel);
 	mask(pixel, c, 0);
-	solve(p, pixel, rate, false, s);
-	if (!(gain(s, c) > threshold))
+	solve(p, pixel, tried.rate_without, false, s);
+	tried.without = gain(s, c);
+	if (!(tried.without > raised(threshold, &tried)))
 		return false;
 	mask(pixel, c, 1);
 	return true;

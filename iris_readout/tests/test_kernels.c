@@ -110,7 +110,9 @@ static void find_sets(void)
 	const iris_kernels *k = NULL;
 	int isa;
 
+#ifdef IRIS_HAVE_WIDE
 	others[nother++] = &iris_kernels_wide;
+#endif
 	for (isa = IRIS_ISA_AVX2; isa <= IRIS_ISA_AVX512; isa++)
 		if (iris_kernels_choose(&k, (iris_isa)isa, NULL, 0) == IRIS_OK)
 			others[nother++] = k;
