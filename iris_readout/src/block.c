@@ -48,20 +48,27 @@ static void load_linearity(const iris_ramp *ramp, iris_block *block,
 	ramp->kernels->check_linearity(block, ramp->calibration.ncoef);
 }
 
-/* Rows of the border and of guide windows, and columns of them. */
-static void flag_regions(const iris_ramp *ramp, iris_block *block)
+static void flag_border(const iris_options *o, iris_block *block)
 {
-	const iris_options *o = &ramp->options;
 	const uint32_t border = IRIS_DQ_MASK(IRIS_DQ_REFERENCE_PIXEL)
 		| IRIS_DQ_MASK(IRIS_DQ_NON_SCIENCE)
 		| IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
+	size_t l;
+
+	if (!iris_is_reference(o, block->y, block->x)
+	    && !iris_is_reference(o, block->y, block->x + block->count - 1))
+		return; /* no block reaches from border to border */
+	for (l = 0; l < block->count; l++)
+		if (iris_is_reference(o, block->y, block->x + l))
+			block->dq[l] |= border;
+}
+
+/* Guide windows and their margins. */
+static void flag_guides(const iris_options *o, iris_block *block)
+{
 	const size_t margin = o->guide_margin;
 	size_t l, g;
 
-	if (o->ref_pixels > 0)
-		for (l = 0; l < block->count; l++)
-			if (iris_is_reference(o, block->y, block->x + l))
-				block->dq[l] |= border;
 	for (g = 0; g < o->nguide; g++) {
 		const iris_window *w = &o->guide[g];
 
@@ -130,7 +137,9 @@ void iris_block_load(const iris_ramp *ramp, iris_block *block)
 		block->sum[l] = block->moment[l] = 0.0;
 		block->chi2[l] = NAN;
 	}
-	flag_regions(ramp, block);
+	if (o->ref_pixels > 0)
+		flag_border(o, block);
+	flag_guides(o, block);
 	load_map(&o->gain, index, block->count, 1.0f, block->gain);
 	load_map(&o->read_noise, index, block->count, 1.0f, block->variance);
 	load_map(&o->saturation, index, block->count, 65535.0f, block->level);

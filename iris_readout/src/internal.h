@@ -34,7 +34,7 @@ enum {
 	 * made of it: reads lie powers of two apart, where their lines would
 	 * drive each other out of the caches.  Rows of it do not.
 	 */
-	IRIS_STRETCH = 512,
+	IRIS_STRETCH = 2048,
 	IRIS_STAGED = IRIS_STRETCH + 32,
 	IRIS_MAX_COEF = 16,  /* coefficients of a linearity polynomial */
 	IRIS_MESSAGE = 256   /* bytes of an error detail */
@@ -267,6 +267,8 @@ struct iris_ramp {
 	uint16_t *nusable;    /* (npixel) SUM, FOLD */
 	uint16_t *saturated;  /* (npixel) first saturated read */
 	unsigned char *cause; /* (npixel) SUM, FOLD: why reads were cut */
+	unsigned char *cut;   /* (ny, blocks of a row): some read was cut */
+	size_t nblock;        /* of a row */
 	iris_fold *fold;
 	iris_pool *pool;
 	iris_workspace *workspaces;

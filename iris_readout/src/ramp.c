@@ -107,6 +107,7 @@ static bool allocate_planes(iris_ramp *ramp)
 	ramp->nusable = iris_reserve(n, sizeof(*ramp->nusable));
 	ramp->saturated = iris_reserve(n, sizeof(*ramp->saturated));
 	ramp->cause = iris_reserve(n, 1);
+	ramp->cut = iris_reserve(ramp->options.ny * ramp->nblock, 1);
 	if (is_streaming(&ramp->options)) {
 		ramp->sum = iris_reserve(n, sizeof(double));
 		ramp->moment = iris_reserve(n, sizeof(double));
@@ -116,7 +117,7 @@ static bool allocate_planes(iris_ramp *ramp)
 		return false;
 	}
 	return ramp->nusable != NULL && ramp->saturated != NULL
-		&& ramp->cause != NULL;
+		&& ramp->cause != NULL && ramp->cut != NULL;
 }
 
 static bool allocate_tables(iris_ramp *ramp)
@@ -194,6 +195,7 @@ static void set_up(iris_ramp *ramp, const iris_options *options)
 	ramp->options = *options;
 	ramp->npixel = options->ny * options->nx;
 	ramp->nstrip = (options->ny + IRIS_STRIP - 1) / IRIS_STRIP;
+	ramp->nblock = (options->nx + IRIS_LANES - 1) / IRIS_LANES;
 	ramp->capacity = count_kept(options, ramp->npixel);
 }
 
@@ -650,6 +652,7 @@ static void free_planes(iris_ramp *ramp)
 	iris_unreserve(ramp->nusable, n, sizeof(*ramp->nusable));
 	iris_unreserve(ramp->saturated, n, sizeof(*ramp->saturated));
 	iris_unreserve(ramp->cause, n, 1);
+	iris_unreserve(ramp->cut, ramp->options.ny * ramp->nblock, 1);
 	iris_unreserve(ramp->sum, n, sizeof(double));
 	iris_unreserve(ramp->moment, n, sizeof(double));
 	iris_fold_destroy(ramp->fold);

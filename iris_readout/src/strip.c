@@ -393,12 +393,19 @@ static unsigned char cause_of(uint32_t dq)
 		| (dq & IRIS_DQ_MASK(IRIS_DQ_NONLINEAR) ? NONLINEAR : 0));
 }
 
+static unsigned char *cut_of(const iris_ramp *ramp, const iris_block *block)
+{
+	return ramp->cut + block->y * ramp->nblock + block->x / IRIS_LANES;
+}
+
 /* What earlier reads left: cuts and their causes. */
 void iris_block_resume(const iris_ramp *ramp, iris_block *block)
 {
 	const size_t i = block->y * ramp->options.nx + block->x;
 	size_t l;
 
+	if (!*cut_of(ramp, block))
+		return;
 	for (l = 0; l < block->count; l++) {
 		block->nusable[l] = ramp->nusable[i + l];
 		block->dq[l] |= flags_of(ramp->cause[i + l]);
@@ -408,15 +415,23 @@ void iris_block_resume(const iris_ramp *ramp, iris_block *block)
 }
 
 /*
- * Keep that for later.  Where saturation grows, the plane of saturated reads
- * belongs to iris_strip_scan, which other strips look at.
+ * Keep that for later, where there is anything.  Where saturation grows, the
+ * plane of saturated reads belongs to iris_strip_scan, which other strips look
+ * at.
  */
 void iris_block_suspend(const iris_ramp *ramp, const iris_block *block)
 {
 	const size_t i = block->y * ramp->options.nx + block->x;
+	int32_t least = IRIS_NEVER;
 	size_t l;
 
-	for (l = 0; l < block->count; l++) {
+	for (l = 0; l < IRIS_LANES; l++) {
+		least = block->nusable[l] < least ? block->nusable[l] : least;
+		least = block->saturated[l] < least ? block->saturated[l]
+			: least;
+	}
+	*cut_of(ramp, block) = least < IRIS_NEVER;
+	for (l = 0; l < block->count && least < IRIS_NEVER; l++) {
 		ramp->nusable[i + l] = (uint16_t)block->nusable[l];
 		ramp->cause[i + l] = cause_of(block->dq[l]);
 		if (ramp->options.saturation_grow == 0
