@@ -1,16 +1,14 @@
-"""What is timed of iris_readout: the public Python face, and the command for files."""
+"""What is timed of iris_readout: the public Python face."""
 
 from __future__ import annotations
 
 import functools
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from data import READ_NOISE, Ramp, complain
 from timing import Contender
 
@@ -18,13 +16,11 @@ import iris_readout
 from iris_readout import RampResult
 
 __all__ = [
-    "command",
-    "command_options",
     "fit",
+    "fit_files",
     "fit_with",
     "full_contenders",
     "plain_contenders",
-    "run_command",
 ]
 
 
@@ -34,19 +30,33 @@ def fit(ramp: Ramp, nread: int | None = None, **options: Any) -> RampResult:
     return iris_readout.fit_ramp(ramp.reads[:nread], ramp.times[:nread], **chosen)
 
 
-def fit_with(ramp: Ramp, nread: int | None, options: dict[str, Any], _given: Any) -> RampResult:
-    """Do the same in the form that a :class:`timing.Contender` runs."""
-    return fit(ramp, nread, **options)
+def fit_with(
+    ramp: Ramp, nread: int | None, options: dict[str, Any], planes: RampResult | None
+) -> RampResult:
+    """Do the same in the form that a :class:`timing.Contender` runs, into `planes` if given."""
+    return fit(ramp, nread, out=planes, **options)
+
+
+def fit_files(paths: Sequence[Path], shape: tuple[int, int], _given: Any) -> RampResult:
+    """Fit reads straight from the bytes of FITS files of one read each: mapped, big-endian, not copied."""
+    offset = fits.open(paths[0], memmap=True)[0].fileinfo()["datLoc"]
+    reads = [np.memmap(path, ">u2", "r", offset, shape) for path in paths]
+    times = np.arange(1, len(paths) + 1) * 1.5
+    options = {"gain": 1.0, "read_noise": READ_NOISE, "ref_pixels": 0, "nthreads": 1}
+    return iris_readout.fit_ramp(
+        reads, times, estimator="ols", jump_sigma=None, planes=PEER_PLANES, **options
+    )
 
 
 PEER_PLANES = ("rate", "var_read", "var_photon", "dq", "events")
 """What OLS_C and jump return too: no chi-square."""
 
 
-def full_contenders(ramp: Ramp) -> dict[str, Contender]:
+def full_contenders(ramp: Ramp, *, reuse: bool = True) -> dict[str, Contender]:
     """Return fits on one thread with maps of all references: linearity, saturation, gain, read noise.
 
-    Least squares gives the planes of its peer, the likelihood fit all of them.
+    Least squares gives the planes of its peer, the likelihood fit all of them. Planes are used again from run to run,
+    as a worker does, unless `reuse` is off.
     """
     ols = {"estimator": "ols", "planes": PEER_PLANES}
     return _contenders(
@@ -56,6 +66,7 @@ def full_contenders(ramp: Ramp) -> dict[str, Contender]:
             "ols jump": (None, {**ols, "jump_sigma": 4.5}),
             "likelihood": (None, {"estimator": "likelihood", "jump_sigma": 4.5}),
         },
+        reuse=reuse,
     )
 
 
@@ -75,11 +86,18 @@ def plain_contenders(ramp: Ramp) -> dict[str, Contender]:
 
 
 def _contenders(
-    ramp: Ramp, modes: Mapping[str, tuple[int | None, dict[str, Any]]]
+    ramp: Ramp,
+    modes: Mapping[str, tuple[int | None, dict[str, Any]]],
+    *,
+    reuse: bool = False,
 ) -> dict[str, Contender]:
+    def planes(options: dict[str, Any]) -> RampResult | None:
+        return fit(ramp, 2, **options) if reuse else None
+
     return {
         name: Contender(
             functools.partial(fit_with, ramp, nread, options),
+            prepare=functools.cache(functools.partial(planes, options)),
             check=functools.partial(
                 _complain, ramp, hits_removed=options["jump_sigma"] is not None
             ),
@@ -92,43 +110,3 @@ def _contenders(
 def _complain(ramp: Ramp, result: RampResult, *, hits_removed: bool) -> str | None:
     sigma = np.sqrt(result.var_read + result.var_photon)
     return complain(ramp, result.rate, sigma, hits_removed=hits_removed)
-
-
-def command() -> str:
-    """Return the path of the program iris-readout.
-
-    Raises
-    ------
-    FileNotFoundError
-        It is not built.
-    """
-    built = Path(__file__).parents[1] / "build" / "c" / "tools" / "iris-readout"
-    candidates = (os.environ.get("IRIS_READOUT_COMMAND"), str(built), shutil.which("iris-readout"))
-    for name in candidates:
-        if name and Path(name).is_file():
-            return name
-    raise FileNotFoundError(
-        f"iris-readout: got no {built}, expected it there; build it with make test-c"
-    )
-
-
-def command_options() -> list[str]:
-    """Return the command and its options for plain least squares on one thread."""
-    name = command()
-    usage = subprocess.run([name, "--help"], capture_output=True, text=True, check=True)
-    estimator = ["--estimator", "ols"] if "--estimator" in usage.stdout else []
-    jumps = ["--jump-sigma", "0", "--threads", "1", "--overwrite", "--quiet"]
-    return [name, "--mode", "utr", *estimator, *jumps]
-
-
-def run_command(arguments: Sequence[str]) -> None:
-    """Run the command.
-
-    Raises
-    ------
-    RuntimeError
-        It failed.
-    """
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip())

@@ -5,10 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-/* Value of a map for the lanes of a block; beyond the row, `fill`. */
-static void load_map(const iris_map *map, size_t index, size_t count,
-		     float fill, float *lanes)
+static const float *staged(const iris_workspace *work, int which)
 {
+	return work->maps + (size_t)which * IRIS_STAGED
+		+ work->block.x % IRIS_STRETCH;
+}
+
+/* A map for the lanes of the block, or one value; beyond the row, `fill`. */
+static void load_map(const iris_workspace *work, int which,
+		     const iris_map *map, float fill, float *lanes)
+{
+	const size_t count = work->block.count;
 	size_t l;
 
 	if (map->map == NULL) {
@@ -16,32 +23,31 @@ static void load_map(const iris_map *map, size_t index, size_t count,
 			lanes[l] = map->value;
 		return;
 	}
-	memcpy(lanes, map->map + index, count * sizeof(*lanes));
+	memcpy(lanes, staged(work, which), count * sizeof(*lanes));
 	for (l = count; l < IRIS_LANES; l++)
 		lanes[l] = fill;
 }
 
-static void load_plane(const float *plane, size_t index, size_t count,
-		       float fill, float *lanes)
+static void load_plane(const iris_workspace *work, int which,
+		       const float *plane, float fill, float *lanes)
 {
-	load_map(&(iris_map){plane, fill}, index, count, fill, lanes);
+	load_map(work, which, &(iris_map){plane, fill}, fill, lanes);
 }
 
-static void load_linearity(const iris_ramp *ramp, iris_block *block,
-			   size_t index)
+static void load_linearity(const iris_ramp *ramp, iris_workspace *work)
 {
 	const iris_linearity *linearity = &ramp->options.linearity;
-	const size_t plane = iris_map_size(&ramp->options);
+	iris_block *block = &work->block;
 	size_t c;
 
 	if (linearity->ncoef == 0)
 		return;
 	for (c = 0; c < linearity->ncoef; c++)
-		load_plane(linearity->coeffs + c * plane, index, block->count,
+		load_plane(work, IRIS_MAP_COEFF + (int)c, linearity->coeffs,
 			   0.0f, block->coeff[c]);
-	load_plane(linearity->limit, index, block->count, HUGE_VALF,
+	load_plane(work, IRIS_MAP_LIMIT, linearity->limit, HUGE_VALF,
 		   block->limit);
-	load_plane(linearity->pedestal, index, block->count, 0.0f,
+	load_plane(work, IRIS_MAP_PEDESTAL, linearity->pedestal, 0.0f,
 		   block->pedestal);
 	if (linearity->ncoef == 1)
 		memset(block->coeff[1], 0, sizeof(block->coeff[1]));
@@ -118,35 +124,36 @@ void iris_block_place(const iris_ramp *ramp, iris_workspace *work, size_t y,
 	block->reads = block->origin + IRIS_STAGED;
 }
 
-/* References and first flags of a block that has its place. */
-void iris_block_load(const iris_ramp *ramp, iris_block *block)
+/* References and first flags of the block, which has its place. */
+void iris_block_load(const iris_ramp *ramp, iris_workspace *work)
 {
 	const iris_options *o = &ramp->options;
-	const size_t index = iris_map_index(o, block->y, block->x);
+	iris_block *block = &work->block;
 	_Alignas(64) float extra[IRIS_LANES];
 	size_t l;
 
 	memset(block->dq, 0, sizeof(block->dq));
 	if (o->bad_pixels != NULL)
-		memcpy(block->dq, o->bad_pixels + index,
+		memcpy(block->dq, staged(work, IRIS_MAP_DQ),
 		       block->count * sizeof(*block->dq));
 	for (l = 0; l < IRIS_LANES; l++) {
 		block->nusable[l] = IRIS_NEVER;
 		block->saturated[l] = IRIS_NEVER;
 		block->near_by[l] = IRIS_NEVER;
-		block->sum[l] = block->moment[l] = 0.0;
 		block->chi2[l] = NAN;
 	}
+	memset(block->sum, 0, sizeof(block->sum));
+	memset(block->moment, 0, sizeof(block->moment));
 	if (o->ref_pixels > 0)
 		flag_border(o, block);
 	flag_guides(o, block);
-	load_map(&o->gain, index, block->count, 1.0f, block->gain);
-	load_map(&o->read_noise, index, block->count, 1.0f, block->variance);
-	load_map(&o->saturation, index, block->count, 65535.0f, block->level);
+	load_map(work, IRIS_MAP_GAIN, &o->gain, 1.0f, block->gain);
+	load_map(work, IRIS_MAP_NOISE, &o->read_noise, 1.0f, block->variance);
+	load_map(work, IRIS_MAP_LEVEL, &o->saturation, 65535.0f, block->level);
 	load_extra(ramp, block, extra);
 	ramp->kernels->check_references(block, extra,
 					o->saturation.map != NULL);
-	load_linearity(ramp, block, index);
+	load_linearity(ramp, work);
 }
 
 /* The result of a single pixel in its lane. */

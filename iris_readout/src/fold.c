@@ -413,14 +413,14 @@ void iris_strip_fold(const iris_job *job, size_t strip, iris_workspace *work)
 			if (x % IRIS_STRETCH == 0)
 				iris_stage(job, y, x, work);
 			iris_block_place(ramp, work, y, x);
-			iris_block_load(ramp, block);
+			iris_block_load(ramp, work);
 			iris_block_neighbours(ramp, block);
 			if (job->first > 0)
 				iris_block_resume(ramp, block);
 			iris_block_calibrate(ramp, block, job->first,
 					     job->count, work->charge);
 			fold_block(job, strip, work);
-			iris_block_suspend(ramp, block);
+			iris_block_suspend(ramp, block, job->first == 0);
 		}
 	}
 	if (ramp->releasing)

@@ -30,9 +30,10 @@ enum {
 	IRIS_BATCH = 8,      /* reads folded or summed up together */
 	IRIS_MAX_KEPT = 512, /* reads kept at most */
 	/*
-	 * Stretch of a row whose counts are brought together before blocks are
-	 * made of it: reads lie powers of two apart, where their lines would
-	 * drive each other out of the caches.  Rows of it do not.
+	 * Stretch of a row whose counts and references are brought together
+	 * before blocks are made of it: reads and maps lie powers of two apart,
+	 * where their lines would drive each other out of the caches.  Rows of
+	 * a stretch do not.
 	 */
 	IRIS_STRETCH = 2048,
 	IRIS_STAGED = IRIS_STRETCH + 32,
@@ -215,12 +216,20 @@ typedef struct iris_result {
 typedef struct iris_workspace {
 	iris_block block;
 	uint16_t *staged; /* (MAX_KEPT + 1, IRIS_STAGED) */
+	float *maps;      /* (IRIS_NMAP, IRIS_STAGED) of the same stretch */
 	float *charge;  /* (capacity, LANES) */
 	float *scratch; /* (3 capacity, LANES) */
 	iris_pixel pixel;
 	double *sweep;  /* (6 capacity) scratch of the double-precision fit */
 	iris_jump *jumps; /* (capacity) */
 } iris_workspace;
+
+/* Rows of iris_workspace.maps: those of the references that are maps. */
+enum {
+	IRIS_MAP_GAIN, IRIS_MAP_NOISE, IRIS_MAP_LEVEL, IRIS_MAP_LIMIT,
+	IRIS_MAP_PEDESTAL, IRIS_MAP_DQ, IRIS_MAP_COEFF,
+	IRIS_NMAP = IRIS_MAP_COEFF + IRIS_MAX_COEF
+};
 
 /* Events in one region per strip, closed up at the end. */
 typedef struct iris_event_store {
@@ -377,7 +386,7 @@ void iris_events_insert(iris_event_store *store, const iris_event *event);
 /* block.c */
 void iris_block_place(const iris_ramp *ramp, iris_workspace *work, size_t y,
 		      size_t x);
-void iris_block_load(const iris_ramp *ramp, iris_block *block);
+void iris_block_load(const iris_ramp *ramp, iris_workspace *work);
 void iris_block_put(iris_block *block, size_t lane, const iris_result *r);
 void iris_block_store(const iris_ramp *ramp, iris_block *block,
 		      const iris_planes *planes);
@@ -404,7 +413,8 @@ void iris_block_neighbours(const iris_ramp *ramp, iris_block *block);
 void iris_block_calibrate(const iris_ramp *ramp, iris_block *block,
 			  size_t first, size_t count, float *charge);
 void iris_block_resume(const iris_ramp *ramp, iris_block *block);
-void iris_block_suspend(const iris_ramp *ramp, const iris_block *block);
+void iris_block_suspend(const iris_ramp *ramp, const iris_block *block,
+			bool always);
 void iris_event_jump(iris_ramp *ramp, size_t strip, const iris_block *block,
 		     size_t lane, uint16_t read, double amplitude,
 		     double sigma);

@@ -46,14 +46,16 @@ static bool make_workspace(iris_workspace *work, size_t capacity)
 {
 	work->staged = iris_reserve((IRIS_MAX_KEPT + 1) * IRIS_STAGED,
 				    sizeof(*work->staged));
+	work->maps = iris_reserve((size_t)IRIS_NMAP * IRIS_STAGED,
+				  sizeof(float));
 	work->charge = iris_reserve(capacity * IRIS_LANES, sizeof(float));
 	work->scratch = iris_reserve(3 * capacity * IRIS_LANES, sizeof(float));
 	work->sweep = iris_reserve(4 * capacity, sizeof(double));
 	work->jumps = iris_reserve(capacity, sizeof(*work->jumps));
 	work->pixel.charge = iris_reserve(capacity, sizeof(double));
 	work->pixel.broken = iris_reserve(capacity + 1, 1);
-	return work->staged != NULL && work->charge != NULL
-		&& work->scratch != NULL
+	return work->staged != NULL && work->maps != NULL
+		&& work->charge != NULL && work->scratch != NULL
 		&& work->sweep != NULL && work->jumps != NULL
 		&& work->pixel.charge != NULL && work->pixel.broken != NULL;
 }
@@ -62,6 +64,8 @@ static void free_workspace(iris_workspace *work, size_t capacity)
 {
 	iris_unreserve(work->staged, (IRIS_MAX_KEPT + 1) * IRIS_STAGED,
 		       sizeof(*work->staged));
+	iris_unreserve(work->maps, (size_t)IRIS_NMAP * IRIS_STAGED,
+		       sizeof(float));
 	iris_unreserve(work->charge, capacity * IRIS_LANES, sizeof(float));
 	iris_unreserve(work->scratch, 3 * capacity * IRIS_LANES,
 		       sizeof(float));

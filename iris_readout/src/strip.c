@@ -18,9 +18,38 @@ void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
 		: ramp->options.ny;
 }
 
+static void stage_map(iris_workspace *work, int which, const void *map,
+		      size_t index, size_t count)
+{
+	if (map != NULL)
+		memcpy(work->maps + (size_t)which * IRIS_STAGED,
+		       (const char *)map + index * sizeof(float),
+		       count * sizeof(float));
+}
+
+/* References of a stretch. */
+static void stage_maps(const iris_options *o, iris_workspace *work,
+		       size_t index, size_t count)
+{
+	const iris_linearity *linearity = &o->linearity;
+	size_t c;
+
+	stage_map(work, IRIS_MAP_GAIN, o->gain.map, index, count);
+	stage_map(work, IRIS_MAP_NOISE, o->read_noise.map, index, count);
+	stage_map(work, IRIS_MAP_LEVEL, o->saturation.map, index, count);
+	stage_map(work, IRIS_MAP_DQ, o->bad_pixels, index, count);
+	if (linearity->ncoef == 0)
+		return;
+	stage_map(work, IRIS_MAP_LIMIT, linearity->limit, index, count);
+	stage_map(work, IRIS_MAP_PEDESTAL, linearity->pedestal, index, count);
+	for (c = 0; c < linearity->ncoef; c++)
+		stage_map(work, IRIS_MAP_COEFF + (int)c, linearity->coeffs,
+			  c * iris_map_size(o) + index, count);
+}
+
 /*
- * Counts of the reads of a job, and of the first read of the ramp, from x on
- * up to the end of the stretch or of the row.
+ * Counts of the reads of a job, and of the first read of the ramp, and the
+ * references, from x on up to the end of the stretch or of the row.
  */
 void iris_stage(const iris_job *job, size_t y, size_t x, iris_workspace *work)
 {
@@ -31,6 +60,8 @@ void iris_stage(const iris_job *job, size_t y, size_t x, iris_workspace *work)
 	uint16_t *to = work->staged;
 	size_t k;
 
+	stage_maps(&ramp->options, work, iris_map_index(&ramp->options, y, x),
+		   count);
 	ramp->kernels->stage(ramp->reads[0].counts + at, count,
 			     ramp->reads[0].order, to);
 	for (k = job->first; k < job->first + job->count; k++) {
@@ -68,7 +99,7 @@ void iris_strip_scan(const iris_job *job, size_t strip, iris_workspace *work)
 			if (x % IRIS_STRETCH == 0)
 				iris_stage(job, y, x, work);
 			iris_block_place(ramp, work, y, x);
-			iris_block_load(ramp, block);
+			iris_block_load(ramp, work);
 			for (l = 0; l < block->count && job->first > 0; l++)
 				block->saturated[l] = kept[l];
 			ramp->kernels->scan(block, job->first, job->count);
@@ -415,11 +446,13 @@ void iris_block_resume(const iris_ramp *ramp, iris_block *block)
 }
 
 /*
- * Keep that for later, where there is anything.  Where saturation grows, the
- * plane of saturated reads belongs to iris_strip_scan, which other strips look
- * at.
+ * Keep that for later, where there is anything (after the first reads always:
+ * then all the memory there will be is in use at once).  Where saturation grows,
+ * the plane of saturated reads belongs to iris_strip_scan, which other strips
+ * look at.
  */
-void iris_block_suspend(const iris_ramp *ramp, const iris_block *block)
+void iris_block_suspend(const iris_ramp *ramp, const iris_block *block,
+			bool always)
 {
 	const size_t i = block->y * ramp->options.nx + block->x;
 	int32_t least = IRIS_NEVER;
@@ -431,11 +464,12 @@ void iris_block_suspend(const iris_ramp *ramp, const iris_block *block)
 			: least;
 	}
 	*cut_of(ramp, block) = least < IRIS_NEVER;
-	for (l = 0; l < block->count && least < IRIS_NEVER; l++) {
+	if (least == IRIS_NEVER && !always)
+		return;
+	for (l = 0; l < block->count; l++) {
 		ramp->nusable[i + l] = (uint16_t)block->nusable[l];
 		ramp->cause[i + l] = cause_of(block->dq[l]);
-		if (ramp->options.saturation_grow == 0
-		    && block->saturated[l] < IRIS_NEVER)
+		if (ramp->options.saturation_grow == 0)
 			ramp->saturated[i + l] = (uint16_t)block->saturated[l];
 	}
 }
@@ -469,12 +503,13 @@ static void sum_block(const iris_job *job, iris_workspace *work)
 	}
 }
 
-static void store_sums(const iris_ramp *ramp, const iris_block *block)
+static void store_sums(const iris_ramp *ramp, const iris_block *block,
+		       bool first)
 {
 	const size_t i = block->y * ramp->options.nx + block->x;
 	size_t l;
 
-	iris_block_suspend(ramp, block);
+	iris_block_suspend(ramp, block, first);
 	for (l = 0; l < block->count; l++) {
 		ramp->sum[i + l] = block->sum[l];
 		ramp->moment[i + l] = block->moment[l];
@@ -493,10 +528,10 @@ void iris_strip_sum(const iris_job *job, size_t strip, iris_workspace *work)
 			if (x % IRIS_STRETCH == 0)
 				iris_stage(job, y, x, work);
 			iris_block_place(ramp, work, y, x);
-			iris_block_load(ramp, block);
+			iris_block_load(ramp, work);
 			iris_block_neighbours(ramp, block);
 			sum_block(job, work);
-			store_sums(ramp, block);
+			store_sums(ramp, block, job->first == 0);
 		}
 	}
 }
@@ -520,7 +555,7 @@ static void finish_block(const iris_job *job, size_t strip,
 	iris_block *block = &work->block;
 	uint32_t broken[IRIS_LANES] = {0};
 
-	iris_block_load(ramp, block);
+	iris_block_load(ramp, work);
 	iris_block_neighbours(ramp, block);
 	if (ramp->engine == IRIS_ENGINE_SUM) {
 		sum_block(job, work);
