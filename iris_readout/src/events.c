@@ -13,7 +13,7 @@ iris_status iris_events_create(iris_event_store *store, size_t nstrip,
 	memset(store, 0, sizeof(*store));
 	store->nstrip = nstrip;
 	store->per_strip = per_strip;
-	store->most = most;
+	store->most = most < nstrip * per_strip ? most : nstrip * per_strip;
 	store->item = iris_reserve(nstrip * per_strip, sizeof(*store->item));
 	store->count = iris_reserve(nstrip, sizeof(*store->count));
 	store->lost = iris_reserve(nstrip, sizeof(*store->lost));

@@ -391,9 +391,10 @@ static void least_squares(const iris_ramp *ramp, const iris_planes *planes,
 static void end_means(const iris_ramp *ramp, iris_workspace *work)
 {
 	const iris_pattern *p = &ramp->pattern;
-	const bool cds = ramp->options.mode == IRIS_MODE_CDS;
-	const int32_t most = cds || ramp->options.nfowler > IRIS_MAX_KEPT
-		? 1 : (int32_t)ramp->options.nfowler;
+	const size_t nfowler = ramp->options.mode == IRIS_MODE_CDS ? 1
+		: ramp->options.nfowler;
+	const int32_t most = (int32_t)(nfowler < IRIS_MAX_KEPT ? nfowler
+				       : IRIS_MAX_KEPT);
 	iris_block *block = &work->block;
 
 	if (p->weighted)

@@ -89,6 +89,26 @@ static void test_first_saturated_read_ends_the_ramp(void)
 	iris_ramp_destroy(f.ramp);
 }
 
+/* At the level, above it, at zero: one pixel alone among calm ones. */
+static void test_each_cut_alone(void)
+{
+	static const uint16_t counts[] = {50000, 50001, 0, 49999};
+	static const size_t left[] = {3, 3, 3, NREAD};
+	static fixture f;
+	iris_options o = options_of_test();
+	size_t i;
+
+	o.saturation.value = 50000.0f;
+	o.jump_sigma = 0.0;
+	for (i = 0; i < 4; i++) {
+		start(&f);
+		set_from(&f, 4, 4, 3, counts[i]);
+		fit(&f, &o);
+		CHECK(f.nused[4 * NX + 4] == left[i]);
+		iris_ramp_destroy(f.ramp);
+	}
+}
+
 static void test_levels_of_a_map(void)
 {
 	static fixture f;
@@ -179,6 +199,7 @@ static void test_reference_pixels_do_not_saturate(void)
 int main(void)
 {
 	test_first_saturated_read_ends_the_ramp();
+	test_each_cut_alone();
 	test_levels_of_a_map();
 	test_growth();
 	test_growth_wider_than_the_detector();
