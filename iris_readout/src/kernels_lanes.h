@@ -139,13 +139,18 @@ static void find_cuts(const uint16_t *counts, const float *level, int32_t k,
 	}
 }
 
-/* Reads before the first that cannot be used, and the flags that say why. */
-static void cut(iris_block *block, const cuts *c)
+/*
+ * Reads before the first that cannot be used, and the flags that say why it
+ * was the first, whatever comes later: neighbours that saturate from read `end`
+ * on do not matter yet.
+ */
+static void cut(iris_block *block, const cuts *c, int32_t end)
 {
 	FOR_L {
-		const int32_t zero = c->zero[l];
+		const int32_t zero = c->zero[l], beyond = c->beyond[l];
 		const int32_t saturated = c->saturated[l];
-		const int32_t near_by = block->near_by[l];
+		const int32_t near_by = block->near_by[l] < end
+			? block->near_by[l] : IRIS_NEVER;
 		int32_t usable = block->nusable[l];
 		uint32_t dq = 0;
 
@@ -154,21 +159,14 @@ static void cut(iris_block *block, const cuts *c)
 		dq |= zero < IRIS_NEVER ? IRIS_DQ_MASK(IRIS_DQ_AD_FLOOR) : 0;
 		usable = saturated < usable ? saturated : usable;
 		usable = zero < usable ? zero : usable;
-		dq |= near_by < usable ? IRIS_DQ_MASK(IRIS_DQ_CHARGELOSS) : 0;
+		dq |= (near_by < usable) & (near_by <= beyond)
+			? IRIS_DQ_MASK(IRIS_DQ_CHARGELOSS) : 0;
 		usable = near_by < usable ? near_by : usable;
+		dq |= beyond < usable ? IRIS_DQ_MASK(IRIS_DQ_NONLINEAR) : 0;
+		usable = beyond < usable ? beyond : usable;
 		block->saturated[l] = saturated;
 		block->nusable[l] = usable;
 		block->dq[l] |= dq;
-	}
-}
-
-static void cut_beyond(iris_block *block, const int32_t *beyond)
-{
-	FOR_L {
-		const bool over = beyond[l] < block->nusable[l];
-
-		block->nusable[l] = over ? beyond[l] : block->nusable[l];
-		block->dq[l] |= over ? IRIS_DQ_MASK(IRIS_DQ_NONLINEAR) : 0;
 	}
 }
 
@@ -329,7 +327,6 @@ static void find_all_cuts(const iris_calibration *c, iris_block *block,
 	for (k = 0; k < count; k++)
 		find_cuts(block->reads + k * IRIS_STAGED, block->level,
 			  (int32_t)(first + k), &found);
-	cut(block, &found);
 	for (lane = 0; lane < L && c->ncoef > 0; lane += V) {
 		const steps todo = {c->column != NULL, c->ncoef};
 		const pixels p = start_pixels(c, block, todo, lane);
@@ -351,7 +348,7 @@ static void find_all_cuts(const iris_calibration *c, iris_block *block,
 						(int32_t)(first + k);
 		}
 	}
-	cut_beyond(block, found.beyond);
+	cut(block, &found, (int32_t)(first + count));
 }
 
 /* The lanes one vector after the other, with what is done as a constant. */

@@ -104,7 +104,8 @@ void iris_strip_scan(const iris_job *job, size_t strip, iris_workspace *work)
 				block->saturated[l] = kept[l];
 			ramp->kernels->scan(block, job->first, job->count);
 			for (l = 0; l < block->count; l++)
-				kept[l] = is_border(block, l) ? IRIS_NEVER
+				kept[l] = ramp->options.ref_pixels > 0
+					&& is_border(block, l) ? IRIS_NEVER
 					: (uint16_t)block->saturated[l];
 		}
 	}
