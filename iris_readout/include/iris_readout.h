@@ -297,8 +297,8 @@ IRIS_API iris_status iris_ramp_create(iris_ramp **ramp,
 				      char *message, size_t size);
 
 /*
- * Take one read, ny*nx counts, begun `seconds` after the reset: finite, at
- * least 0 and later than the read before.  At most 65535 reads.  After a
+ * Take one read, ny*nx counts, begun `seconds` after the reset: at least 0, at
+ * most 1e12 and later than the read before.  At most 65535 reads.  After a
  * finish the ramp must be reset first (IRIS_ERROR_STATE).
  */
 IRIS_API iris_status iris_ramp_push(iris_ramp *ramp, const uint16_t *read,

@@ -212,6 +212,12 @@ static double shared(const solution *s, size_t i)
 	return -s->l[i] * s->d[i + 1] - s->v[i] * s->v[i + 1] * s->inverse_g;
 }
 
+/* Of a difference that makes the rate alone nothing can be said. */
+static bool is_alone(const solution *s, size_t i)
+{
+	return !(own(s, i) > 1e-9 * s->d[i]);
+}
+
 /* What chi-square gains when difference i is left out. */
 static double gain_of_one(const solution *s, size_t i)
 {
@@ -251,12 +257,12 @@ static candidate best(const iris_pattern *p, const iris_pixel *pixel,
 	size_t i;
 
 	for (i = 0; i < differences(pixel); i++) {
-		if (!present(pixel, i))
+		if (!present(pixel, i) || is_alone(s, i))
 			continue;
 		excess = gain_of_one(s, i) - t->one;
 		if (excess > c.excess)
 			c = (candidate){i, false, excess};
-		if (!t->pairs || !is_pair(p, pixel, i))
+		if (!t->pairs || !is_pair(p, pixel, i) || is_alone(s, i + 1))
 			continue;
 		excess = gain_of_two(s, i) - t->two;
 		if (excess > c.excess)
@@ -363,7 +369,10 @@ static void measure(const iris_pattern *p, iris_pixel *pixel, double rate,
 	mask(pixel, c, 0);
 	solve(p, pixel, rate, false, s);
 	mask(pixel, c, 1);
-	if (c->pair) { /* the sum of two amplitudes */
+	if (is_alone(s, i)) { /* against a rate that others gave */
+		amplitude = charge(pixel, i) - rate * step(p, i);
+		variance = on_diagonal(p, fmax(rate, 0.0), pixel->variance, i);
+	} else if (c->pair) { /* the sum of two amplitudes */
 		const double first = own(s, i), second = own(s, i + 1);
 		const double both = shared(s, i);
 		const double det = first * second - both * both;

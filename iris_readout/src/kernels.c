@@ -290,6 +290,7 @@ INLINE void second_pass(const iris_block *block, const iris_pattern *p,
  */
 typedef struct back {
 	vreal u[U], v[U], g[U];  /* of difference i + 1, 0 where absent */
+	vreal w[U];              /* v / G: its weight in the rate */
 	vreal read[U], photon[U];
 	vmask suspect[U];
 } back;
@@ -298,37 +299,37 @@ typedef struct thresholds {
 	float one, two; /* of chi-square; 0: no test */
 } thresholds;
 
-/* Sums of the variance of the weights v: 2 x the term beside the diagonal. */
+/* Sums of the variance of the weights: 2 x the term beside the diagonal. */
 INLINE void back_sums(back *b, const iris_pattern *p, shape is, size_t i,
-		      int u, vreal v)
+		      int u, vreal w)
 {
-	const vreal square = v * v;
+	const vreal square = w * w;
 
 	if (!is.folded) {
-		b->read[u] += (square - v * b->v[u]) * 2.0f;
+		b->read[u] += (square - w * b->w[u]) * 2.0f;
 		b->photon[u] += p->step[i] * square;
 		return;
 	}
 	b->read[u] += p->read[i] * square;
 	b->photon[u] += p->photon[i] * square;
 	if (i + 2 < p->nsample) {
-		b->read[u] += 2.0f * p->read_off[i + 1] * (v * b->v[u]);
-		b->photon[u] += 2.0f * p->photon_off[i + 1] * (v * b->v[u]);
+		b->read[u] += 2.0f * p->read_off[i + 1] * (w * b->w[u]);
+		b->photon[u] += 2.0f * p->photon_off[i + 1] * (w * b->w[u]);
 	}
 }
 
 /* Whether leaving out i, or i and i + 1, gains more than the thresholds. */
-INLINE vmask back_suspect(const back *b, int u, vreal y, vreal v, vreal g,
-			  vreal l, vreal inverse_g, thresholds t, bool pair)
+INLINE vmask back_suspect(const back *b, int u, vreal y, vreal v, vreal w,
+			  vreal g, vreal l, thresholds t, bool pair)
 {
-	const vreal own = g - v * (v * inverse_g);
+	const vreal own = g - v * w;
 	vmask suspect = y * y > own * t.one;
 	vreal next, both, form;
 
 	if (!pair)
 		return suspect;
-	next = b->g[u] - b->v[u] * (b->v[u] * inverse_g);
-	both = -(l * b->g[u]) - v * (b->v[u] * inverse_g);
+	next = b->g[u] - b->v[u] * b->w[u];
+	both = -(l * b->g[u]) - v * b->w[u];
 	form = y * y * next - 2.0f * (y * b->u[u]) * both
 		+ b->u[u] * b->u[u] * own;
 	return suspect | (form > (own * next - both * both) * t.two);
@@ -351,15 +352,17 @@ INLINE void back_step(back *b, const sweep *s, const iris_pattern *p,
 		const vreal y = (load(kept + u * V) - shift[u] * z) * ip
 			- l * b->u[u];
 		const vreal g = ip + l * (l * b->g[u]);
+		const vreal w = counted(is, m[u], v * inverse_g[u]);
 
 		if (t.one > 0.0f)
 			b->suspect[u] |= m[u]
-				& back_suspect(b, u, y, v, g, l, inverse_g[u],
-					       t, is.folded && t.two > 0.0f
+				& back_suspect(b, u, y, v, w, g, l, t,
+					       is.folded && t.two > 0.0f
 					       && !last);
-		back_sums(b, p, is, i, u, counted(is, m[u], v));
+		back_sums(b, p, is, i, u, w);
 		b->u[u] = counted(is, m[u], y);
 		b->v[u] = counted(is, m[u], v);
+		b->w[u] = w;
 		b->g[u] = counted(is, m[u], g);
 	}
 }
@@ -379,7 +382,7 @@ INLINE void likelihood_lanes(iris_block *block, const iris_pattern *p,
 	FOR_U {
 		inverse_g[u] = 1.0f / s.g[u];
 		shift[u] = s.b[u] * inverse_g[u];
-		b.u[u] = b.v[u] = b.g[u] = all(0.0f);
+		b.u[u] = b.v[u] = b.w[u] = b.g[u] = all(0.0f);
 		b.read[u] = b.photon[u] = all(0.0f);
 		b.suspect[u] = all_mask(0);
 	}
@@ -391,12 +394,9 @@ INLINE void likelihood_lanes(iris_block *block, const iris_pattern *p,
 			  shift, inverse_g, t);
 	}
 	FOR_U {
-		const vreal norm = inverse_g[u] * inverse_g[u];
-
 		store(block->rate + lane + u * V, rate[u] + shift[u]);
-		store(block->var_read + lane + u * V,
-		      s.s2[u] * (b.read[u] * norm));
-		store(block->photon_factor + lane + u * V, b.photon[u] * norm);
+		store(block->var_read + lane + u * V, s.s2[u] * b.read[u]);
+		store(block->photon_factor + lane + u * V, b.photon[u]);
 		store(block->chi2 + lane + u * V,
 		      s.a[u] - s.b[u] * shift[u]);
 		memcpy(block->suspect + lane + u * V, &b.suspect[u],
@@ -449,10 +449,13 @@ static inline void weighted_forward(const iris_block *block,
 	for (i = 0; i + 1 < p->nsample; i++) {
 		float *kept = scratch + 3 * i * L + lane;
 		vreal r[U];
+		vmask m[U];
 
+		present(block, is, i, lane, m);
 		FOR_U
 			r[u] = all(p->step[i]);
 		sweep_step(s, p, is, i, r, p->inflate[i], inverse);
+		sweep_sum(s, is, m, inverse, false);
 		FOR_U {
 			store(kept + u * V, s->y[u]);
 			store(kept + 2 * L + u * V, inverse[u]);
@@ -464,15 +467,16 @@ static void weighted_lanes(iris_block *block, const iris_pattern *p,
 			   const float *charge, float *scratch, size_t lane)
 {
 	const shape is = {p->folded, false};
-	vreal sum[U], time[U];
+	vreal sum[U], inverse_g[U];
 	sweep s;
 	back b;
 	size_t i;
 
 	weighted_forward(block, p, is, lane, &s, scratch);
-	FOR_U
-		sum[u] = time[u] = b.v[u] = b.read[u] = b.photon[u]
-			= all(0.0f);
+	FOR_U {
+		inverse_g[u] = 1.0f / s.g[u];
+		sum[u] = b.v[u] = b.w[u] = b.read[u] = b.photon[u] = all(0.0f);
+	}
 	for (i = p->nsample - 1; i-- > 0;) {
 		const float *kept = scratch + 3 * i * L + lane;
 		const bool last = i + 2 >= p->nsample;
@@ -487,21 +491,18 @@ static void weighted_lanes(iris_block *block, const iris_pattern *p,
 						 s.rate[u], s.s2[u]);
 			const vreal v = only(m[u], load(kept + u * V) * ip
 					     - off * ip * b.v[u]);
+			const vreal w = only(m[u], v * inverse_g[u]);
 
-			sum[u] += v * only(m[u], d[u]);
-			time[u] += v * p->step[i];
-			back_sums(&b, p, is, i, u, v);
+			sum[u] += w * only(m[u], d[u]);
+			back_sums(&b, p, is, i, u, w);
 			b.v[u] = v;
+			b.w[u] = w;
 		}
 	}
 	FOR_U {
-		const vreal norm = 1.0f / time[u];
-
-		store(block->rate + lane + u * V, sum[u] * norm);
-		store(block->var_read + lane + u * V,
-		      s.s2[u] * (b.read[u] * norm * norm));
-		store(block->photon_factor + lane + u * V,
-		      b.photon[u] * norm * norm);
+		store(block->rate + lane + u * V, sum[u]);
+		store(block->var_read + lane + u * V, s.s2[u] * b.read[u]);
+		store(block->photon_factor + lane + u * V, b.photon[u]);
 	}
 }
 

@@ -12,6 +12,9 @@
  * number of reads then stays below 2.5e9 bytes. */
 static const size_t default_limit = (size_t)1500000000;
 
+/* Beyond it squares of times leave single precision. */
+#define LATEST 1e12
+
 enum { MAX_SNOWBALLS = 4096, EVENTS_PER_PIXEL = 4 };
 
 /* --- create -------------------------------------------------------------- */
@@ -264,6 +267,10 @@ static iris_status check_time(iris_ramp *ramp, double seconds)
 			    "time of read %zu: got %g s, expected a finite "
 			    "time since the reset, at least 0", number,
 			    seconds);
+	if (seconds > LATEST)
+		return fail(ramp, IRIS_ERROR_TIME,
+			    "time of read %zu: got %g s, expected at most %g s "
+			    "since the reset", number, seconds, LATEST);
 	if (number > 1 && !(seconds > ramp->last_seconds))
 		return fail(ramp, IRIS_ERROR_TIME,
 			    "time of read %zu: got %.9g s, expected later than "
@@ -529,6 +536,14 @@ static void fit(iris_ramp *ramp, const iris_planes *planes)
 	iris_events_pack(&ramp->events);
 }
 
+/* The pixel nearest to a coordinate. */
+static uint32_t nearest(float coordinate, size_t size)
+{
+	const float last = (float)(size - 1);
+
+	return (uint32_t)fminf(fmaxf(coordinate + 0.5f, 0.0f), last);
+}
+
 /* Snowballs among the events: their surroundings are fitted again. */
 static void clear_snowballs(iris_ramp *ramp, const iris_planes *planes)
 {
@@ -549,8 +564,8 @@ static void clear_snowballs(iris_ramp *ramp, const iris_planes *planes)
 		const float radius = sqrtf(s->major * s->minor);
 		const iris_event event = {
 			.read = s->read,
-			.y = (uint32_t)fmaxf(s->y + 0.5f, 0.0f),
-			.x = (uint32_t)fmaxf(s->x + 0.5f, 0.0f),
+			.y = nearest(s->y, ramp->options.ny),
+			.x = nearest(s->x, ramp->options.nx),
 			.kind = IRIS_EVENT_SNOWBALL,
 			.amplitude = radius,
 			.sigma = NAN,
