@@ -301,22 +301,31 @@ typedef struct trial {
 	double rate_without, without;
 } trial;
 
+/* 1 where both rates lie well above 0, 0 where one is not above it. */
+static double brightness(const trial *t)
+{
+	const double apart = fabs(t->rate_with - t->rate_without);
+	const double least = fmin(t->rate_with, t->rate_without);
+
+	return apart > 0.0 ? fmin(fmax(least / apart, 0.0), 1.0) : 1.0;
+}
+
 /*
  * Threshold of a trial.  The rate without a difference is low where that
  * difference is high by chance, so that its error is taken too small: of
  * two-sided false hits there are cosh(T^2 e) times as many as there should be,
  * e being the relative change of the error at threshold T.  The rate with it
- * would bury real hits instead.  SHARE of the surplus is taken off: false hits
- * and completeness then are both within their limits, a fifth and 0.02
+ * would bury real hits instead.  SHARE of the surplus is taken off, the
+ * skewness of the counts included, but no more than MOST of the threshold: false
+ * hits and completeness then are both within their limits, a fifth and 0.02
  * (docs/decisions/0006).  Near no light, where rates end at 0, there is none.
  */
-#define SHARE 0.85
+#define SHARE 1.2
+#define MOST 0.025
 
-static double raised(double threshold, const trial *t)
+static double raised(double threshold, const trial *t, double bright)
 {
 	const double apart = fabs(t->rate_with - t->rate_without);
-	const double least = fmin(t->rate_with, t->rate_without);
-	const double bright = fmin(fmax(least / apart, 0.0), 1.0);
 	const double change = 0.5 * log(t->without / t->with)
 		* sqrt(threshold / t->without);
 	const double x = bright * fabs(threshold * change);
@@ -325,7 +334,20 @@ static double raised(double threshold, const trial *t)
 		return threshold;
 	/* 2 ln cosh x */
 	return threshold
-		+ SHARE * 2.0 * (x + log1p(exp(-2.0 * x)) - log(2.0));
+		+ fmin(SHARE * 2.0 * (x + log1p(exp(-2.0 * x)) - log(2.0)),
+		       MOST * threshold);
+}
+
+/*
+ * The rate without the candidate; but near no light, where a low difference
+ * makes it high and other rates end at 0, the rate with it (a low difference
+ * cannot hide there: with it the rate is the lower one).
+ */
+static double rate_to_try(const trial *t, double bright)
+{
+	if (t->rate_without <= t->rate_with)
+		return t->rate_without;
+	return bright * t->rate_without + (1.0 - bright) * t->rate_with;
 }
 
 /* Take the best candidate out if it stands the test; false where none does. */
@@ -333,7 +355,7 @@ static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 		     const test *t, candidate *c)
 {
 	const size_t count = count_present(pixel);
-	double threshold;
+	double threshold, bright;
 	trial tried;
 
 	if (count < 2)
@@ -351,9 +373,10 @@ static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 	mask(pixel, c, 1);
 	tried.rate_without = second_rate(p, pixel);
 	mask(pixel, c, 0);
-	solve(p, pixel, tried.rate_without, false, s);
+	bright = brightness(&tried);
+	solve(p, pixel, rate_to_try(&tried, bright), false, s);
 	tried.without = gain(s, c);
-	if (!(tried.without > raised(threshold, &tried)))
+	if (!(tried.without > raised(threshold, &tried, bright)))
 		return false;
 	mask(pixel, c, 1);
 	return true;

@@ -159,7 +159,7 @@ static void cut(iris_block *block, const cuts *c, int32_t end)
 		dq |= zero < IRIS_NEVER ? IRIS_DQ_MASK(IRIS_DQ_AD_FLOOR) : 0;
 		usable = saturated < usable ? saturated : usable;
 		usable = zero < usable ? zero : usable;
-		dq |= (near_by < usable) & (near_by <= beyond)
+		dq |= ((near_by < usable) & (near_by <= beyond))
 			? IRIS_DQ_MASK(IRIS_DQ_CHARGELOSS) : 0;
 		usable = near_by < usable ? near_by : usable;
 		dq |= beyond < usable ? IRIS_DQ_MASK(IRIS_DQ_NONLINEAR) : 0;
@@ -485,8 +485,8 @@ static void end_sums(iris_block *block, size_t nread, int32_t most,
 		if (index >= most && index < latest)
 			continue;
 		FOR_L {
-			sum[l] += (index >= late[l])
-				& (index < block->nusable[l]) ? q[l] : 0.0f;
+			sum[l] += ((index >= late[l])
+				   & (index < block->nusable[l])) ? q[l] : 0.0f;
 			sum[l] -= index < early[l] ? q[l] : 0.0f;
 		}
 	}

@@ -197,7 +197,11 @@ static bool drop_copies(exposure *e, report *r)
 		const char *other = base_name(path_of(e, last));
 
 		if (last->ramp != read->ramp || last->number != read->number) {
-			e->reads[kept++] = *read;
+			if (kept != i) { /* cards have one owner */
+				e->reads[kept] = *read;
+				read->cards = NULL;
+			}
+			kept++;
 			continue;
 		}
 		if (!is_copy(e, last, read, &copy, r))

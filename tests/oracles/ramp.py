@@ -199,6 +199,20 @@ def omission(charge, times, noise, breaks, read):
     return step @ charge, step @ charge / np.sqrt(variance), gain
 
 
+def excess(charge, times, noise, breaks, read, threshold):
+    """How far a difference lies above its threshold [sigma] by the rule of docs/decisions/0006."""
+    all_rate = common_rate(charge, times, noise, breaks)
+    rest_rate = common_rate(charge, times, noise, {*breaks, read})
+    apart = abs(all_rate - rest_rate)
+    bright = np.clip(min(all_rate, rest_rate) / apart, 0.0, 1.0) if apart > 0 else 1.0
+    rate = rest_rate if rest_rate <= all_rate else bright * rest_rate + (1 - bright) * all_rate
+    gain = improvement(charge, times, noise, breaks, read, rate)
+    ratio = gain / improvement(charge, times, noise, breaks, read, all_rate)
+    surplus = np.log(np.cosh(bright * threshold**3 * 0.5 * np.log(ratio) / np.sqrt(gain)))
+    raised = threshold**2 * (1 + min(2 * 1.2 * surplus / threshold**2, 0.025))
+    return np.sqrt(gain) - np.sqrt(raised)
+
+
 def find_likelihood_jumps(charge, times, noise, threshold):
     """Reads that first contain a jump, and how clear the least clear decision was [sigma].
 
@@ -222,9 +236,9 @@ def find_likelihood_jumps(charge, times, noise, threshold):
             if order[0] > threshold:
                 clear = max(gains, key=gains.get) == worst
                 margin = min(margin, order[0] - order[1]) if clear else 0.0
-        significance = np.sqrt(found[worst][2])
-        margin = min(margin, abs(significance - threshold))
-        if significance <= threshold:
+        beyond = excess(charge, times, noise, breaks, worst, threshold)
+        margin = min(margin, abs(beyond))
+        if beyond <= 0:
             return breaks, margin
         breaks.add(worst)
 

@@ -11,8 +11,9 @@ here=$(dirname "$0")
 build=$1
 seconds=$2
 
-# Memory that a packed file claims to need is refused, as by a small machine.
-export ASAN_OPTIONS=allocator_may_return_null=1
+# CFITSIO asks for as much as a packed file claims to need, up to 8 GiB: refused,
+# as by a small machine (and the sanitizer would take seconds to mark it all).
+export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1000
 
 run()
 {
@@ -43,6 +44,6 @@ run()
 
 failed=0
 run api -max_len=1500 || failed=1
-run command -max_len=60000 -malloc_limit_mb=20000 -close_fd_mask=3 \
+run command -max_len=60000 -close_fd_mask=3 \
 	-dict="$here/fits.dict" || failed=1
 exit $failed
