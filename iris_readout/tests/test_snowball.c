@@ -438,9 +438,12 @@ static void draw_star(scene *s, double y0, double x0, double flux, double fwhm)
 						       -2.5);
 			const double read = ceil(WELL / rate);
 
-			if (read > 1.0 && read <= 20.0)
-				put(s, (uint32_t)read, (size_t)(y0 + (double)y),
-				    (size_t)(x0 + (double)x), 2.0 * WELL);
+			const double at_y = y0 + (double)y, at_x = x0 + (double)x;
+
+			if (read > 1.0 && read <= 20.0 && at_y >= 0.0
+			    && at_x >= 0.0)
+				put(s, (uint32_t)read, (size_t)at_y,
+				    (size_t)at_x, 2.0 * WELL);
 		}
 }
 
