@@ -132,6 +132,15 @@ static bool read_image(const header *h, geometry *shape, long *nplane,
 	return true;
 }
 
+/* No detector is larger, and sums of such numbers stay in range. */
+static bool check_range(const header *h, const char *name, int64_t value)
+{
+	return value <= INT32_MAX ||
+	       report_fail(h->r, h->path, name, "got %lld, expected at most "
+			   "%ld pixels; mend the header", (long long)value,
+			   (long)INT32_MAX);
+}
+
 /* The window along one axis ('1' = x) against the image and the detector. */
 static bool read_window(const header *h, char axis, int64_t size,
 			int64_t *start, int64_t *full)
@@ -143,8 +152,10 @@ static bool read_window(const header *h, char axis, int64_t size,
 	for (int i = 0; i < 3; i++)
 		names[i][7] = axis;
 	if (!get_optional(h, names[0], 1, 1, start) ||
+	    !check_range(h, names[0], *start) ||
 	    !get_optional(h, names[1], 1, size, &said) ||
-	    !get_optional(h, names[2], 1, *start + size - 1, full))
+	    !get_optional(h, names[2], 1, *start + size - 1, full) ||
+	    !check_range(h, names[2], *full))
 		return false;
 	if (said != size)
 		return report_fail(h->r, h->path, names[1], "got %lld, "
