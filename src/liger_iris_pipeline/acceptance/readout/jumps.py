@@ -270,9 +270,9 @@ def false_flags(*, quick: bool, estimator: str = "likelihood") -> Group:
     """Give the group of ramps without hits."""
     about = (
         "Ramps without hits, single-read resultants, jump_sigma 4.5: JUMP events over the number of differences "
-        "tested. 3 × 10⁸ differences are tested in each cell (2000 flags expected, Poisson error 2 %), a sixth of that in "
-        "the quick form (5 %). The two-omit test is on where reads do not fit into memory and are folded into resultants: "
-        "there every difference of reads counts, before and after folding."
+        "tested. 3 × 10⁸ differences are tested in each cell (2000 flags expected, Poisson error 2 %), a sixth of "
+        "that in the quick form (5 %). The two-omit test is on where reads do not fit into memory and are folded into "
+        "resultants: there every difference of reads counts, before and after folding."
     )
     patterns = [(16, 20.0)] if quick else [(11, 1.0), (16, 20.0), (32, 5.0)]
     amount = 5e7 if quick else 3e8
