@@ -23,6 +23,8 @@
 
 #include <math.h>
 
+#define SMALLEST 1e-60 /* e-^2 */
+
 /* Sums over the differences in use. */
 typedef struct sums {
 	double charge; /* e- */
@@ -119,7 +121,8 @@ static void measure(iris_pixel pixel, iris_jump *jump)
 	pixel.broken[i] = 0;
 	s = add_up(&pixel);
 	jump->amplitude = residual(&pixel, &s, i, &variance);
-	jump->sigma = jump->amplitude / sqrt(variance);
+	/* Steps that differ by many powers of ten may leave no variance. */
+	jump->sigma = jump->amplitude / sqrt(fmax(variance, SMALLEST));
 	pixel.broken[i] = 1;
 }
 
