@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_FILES = 6, MOST_WORDS = 40, BLOCK = 2880, NAME = 64 };
+enum { MOST_FILES = 6, MOST_WORDS = 40, BLOCK = 2880, NAME = 256 };
 
 int iris_readout_command(int argc, char **argv);
 
@@ -27,12 +27,14 @@ static void remove_folder(void)
 	(void)rmdir(folder);
 }
 
-/* In memory where the system has such a place. */
+/* In TMPDIR, else in memory where the system has such a place. */
 static void make_folder(void)
 {
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	const char *base = getenv("TMPDIR");
 	int i;
 
+	if (base == NULL || strlen(base) > NAME / 2)
+		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 	(void)snprintf(folder, sizeof(folder), "%s/iris-fuzz-XXXXXX", base);
 	if (mkdtemp(folder) == NULL)
 		abort();

@@ -15,6 +15,15 @@ seconds=$2
 # as by a small machine (and the sanitizer would take seconds to mark it all).
 export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1000
 
+# Where the command works; nothing stays there if it is stopped.
+if [ -w /dev/shm ]; then
+	TMPDIR=/dev/shm
+fi
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/iris-fuzz-run-XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+trap 'exit 1' INT TERM
+
 run()
 {
 	name=$1
@@ -26,7 +35,7 @@ run()
 	mkdir -p "$build/corpus/$name" "$build/found/$name"
 	status=0
 	"$build/tests/fuzz_$name" "$@" -max_total_time="$seconds" \
-		-rss_limit_mb=3000 -timeout=25 -print_final_stats=1 \
+		-rss_limit_mb=3000 -timeout=120 -print_final_stats=1 \
 		-artifact_prefix="$build/found/$name/" "$build/corpus/$name" \
 		"$build/tests/seeds/$name" "$here/found/$name" \
 		> "$build/$name.log" 2>&1 || status=$?
