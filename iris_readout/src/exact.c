@@ -523,7 +523,7 @@ double iris_chi_square(const iris_pattern *pattern, const iris_pixel *pixel,
  *           jump_sigma  threshold, 0 for no test
  *           scratch     (4 * nsample) doubles
  * Returned: pixel->broken  the jumps found are masked too
- *           jumps, *njump  the jumps found, in order of time
+ *           jumps, *njump  the jumps found, most significant first
  */
 iris_result iris_likelihood_fit(const iris_pattern *pattern, iris_pixel *pixel,
 				double jump_sigma, double *scratch,

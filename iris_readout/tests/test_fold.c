@@ -39,7 +39,7 @@ static iris_planes planes_of(outcome *out)
 
 /* --- which reads are folded together ------------------------------------- */
 
-/* Four of one read, then pairs of two, of four and so on; a last shorter one. */
+/* Four of one read, then pairs of two, of four and so on; the last is shorter. */
 static void check_counts(const iris_pattern *p, size_t nread)
 {
 	double total = 0.0;
