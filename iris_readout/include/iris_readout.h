@@ -204,7 +204,7 @@ typedef struct iris_options {
 	iris_refweights ref_weights;
 	unsigned nthreads;         /* 0: as many as there are processors */
 	iris_isa isa;
-	size_t memory_limit;       /* bytes of reads kept; 0: 1.75e9 */
+	size_t memory_limit;       /* bytes of reads kept; 0: 1.5e9 */
 	int keep_reads;            /* also where sums would do, see Memory */
 	size_t max_events;         /* 0: four for each pixel */
 	iris_map gain;             /* e-/DN, > 0 */

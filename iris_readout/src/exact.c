@@ -17,9 +17,6 @@
 
 #include <math.h>
 
-/* Judged anew with the better covariance from this part of a threshold on. */
-#define WORTH_A_LOOK 0.75
-
 /*
  * One pair of sweeps with the covariance at some rate: the best rate, the
  * residuals about it and their chi-square; arrays are (nsample - 1).
@@ -365,7 +362,7 @@ static bool find_one(const iris_pattern *p, iris_pixel *pixel, solution *s,
 	*c = best(p, pixel, s, &(test){t->one, t->two, t->pairs && count > 2});
 	threshold = c->pair ? t->two : t->one;
 	if (c->difference == SIZE_MAX
-	    || c->excess < (WORTH_A_LOOK - 1.0) * threshold)
+	    || c->excess < (IRIS_WORTH_A_LOOK - 1.0) * threshold)
 		return false;
 	if (count == 2)
 		c->difference = larger(p, pixel);

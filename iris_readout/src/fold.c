@@ -400,30 +400,29 @@ static void release(const iris_job *job, size_t y0, size_t y1)
 				     * row, (y1 - y0) * row);
 }
 
+static void calibrate_and_fold(const iris_job *job, size_t strip,
+			       iris_workspace *work)
+{
+	const iris_ramp *ramp = job->ramp;
+	iris_block *block = &work->block;
+
+	iris_block_neighbours(ramp, block);
+	if (job->first > 0)
+		iris_block_resume(ramp, block);
+	iris_block_calibrate(ramp, block, job->first, job->count,
+			     work->charge);
+	fold_block(job, strip, work);
+	iris_block_suspend(ramp, block, job->first == 0);
+}
+
 /* Fold the reads of a job, at most IRIS_BATCH, as planned. */
 void iris_strip_fold(const iris_job *job, size_t strip, iris_workspace *work)
 {
-	iris_ramp *ramp = job->ramp;
-	iris_block *block = &work->block;
-	size_t y0, y1, y, x;
+	size_t y0, y1;
 
-	iris_strip_rows(ramp, strip, &y0, &y1);
-	for (y = y0; y < y1; y++) {
-		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			if (x % IRIS_STRETCH == 0)
-				iris_stage(job, y, x, work);
-			iris_block_place(ramp, work, y, x);
-			iris_block_load(ramp, work);
-			iris_block_neighbours(ramp, block);
-			if (job->first > 0)
-				iris_block_resume(ramp, block);
-			iris_block_calibrate(ramp, block, job->first,
-					     job->count, work->charge);
-			fold_block(job, strip, work);
-			iris_block_suspend(ramp, block, job->first == 0);
-		}
-	}
-	if (ramp->releasing)
+	iris_strip_walk(job, strip, work, calibrate_and_fold);
+	iris_strip_rows(job->ramp, strip, &y0, &y1);
+	if (job->ramp->releasing)
 		release(job, y0, y1);
 }
 

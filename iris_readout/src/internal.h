@@ -18,6 +18,7 @@
 #include "refpix.h"
 #include "snowball.h"
 
+#include <float.h>
 #include <stdbool.h>
 
 /* Read numbers are uint16 in planes; this one says "in no read". */
@@ -319,8 +320,14 @@ static inline float iris_photon_variance(float rate, float var_read,
 /* A gain, a noise or a level is good when it is finite and positive. */
 static inline bool iris_is_good(float value)
 {
-	return value > 0.0f && value <= 3.402823466e38f;
+	return (value > 0.0f) & (value <= FLT_MAX); /* & makes no branch */
 }
+
+/*
+ * A difference is decided on in double precision from this part of a threshold
+ * on: what the vector code finds depends on a rate that the suspect is part of.
+ */
+#define IRIS_WORTH_A_LOOK 0.75
 
 /* status.c */
 iris_status iris_fail(char *message, size_t size, iris_status status,
@@ -407,8 +414,8 @@ typedef void iris_task(const iris_job *job, size_t strip,
 /* strip.c */
 void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
 		     size_t *y1);
-void iris_stage(const iris_job *job, size_t y, size_t x,
-		iris_workspace *work);
+void iris_strip_walk(const iris_job *job, size_t strip, iris_workspace *work,
+		     iris_task *use);
 void iris_block_neighbours(const iris_ramp *ramp, iris_block *block);
 void iris_block_calibrate(const iris_ramp *ramp, iris_block *block,
 			  size_t first, size_t count, float *charge);

@@ -8,16 +8,10 @@
 
 #include "vector.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 /* --- references ---------------------------------------------------------- */
-
-static inline bool is_good(float value)
-{
-	return (value > 0.0f) & (value <= FLT_MAX);
-}
 
 /*
  * Flags of gain, noise and saturation level; where they are no good, values
@@ -33,15 +27,15 @@ static void check_references(iris_block *block, const float *extra,
 	FOR_L {
 		const float g = block->gain[l], noise = block->variance[l];
 		const float level = block->level[l];
-		const bool gain = is_good(g), both = gain & is_good(noise);
-		const bool limited = is_good(level) & (level < 65535.0f);
+		const bool gain = iris_is_good(g), both = gain & iris_is_good(noise);
+		const bool limited = iris_is_good(level) & (level < 65535.0f);
 
 		block->dq[l] |= (gain ? 0 : IRIS_DQ_MASK(IRIS_DQ_NO_GAIN_VALUE)
 				 | IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE))
-			| (is_good(noise) ? 0
+			| (iris_is_good(noise) ? 0
 			   : IRIS_DQ_MASK(IRIS_DQ_OTHER_BAD_PIXEL)
 			   | IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE))
-			| (is_good(level) ? 0 : no_check);
+			| (iris_is_good(level) ? 0 : no_check);
 		block->variance[l] = both ? noise * noise + g * g * extra[l]
 			: 1.0f;
 		block->gain[l] = gain ? g : 1.0f;

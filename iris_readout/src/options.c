@@ -117,6 +117,27 @@ static iris_status check_numbers(const iris_options *o, char *message,
 	return IRIS_OK;
 }
 
+/* Sums of such numbers do not wrap. */
+static iris_status check_guide(const iris_options *o, char *message,
+			       size_t size)
+{
+	size_t g;
+
+	for (g = 0; g < o->nguide; g++) {
+		const iris_window *w = &o->guide[g];
+
+		if (w->y > UINT32_MAX || w->x > UINT32_MAX
+		    || w->ny > UINT32_MAX || w->nx > UINT32_MAX)
+			return iris_fail(message, size, IRIS_ERROR_OPTION,
+					 "guide window %zu: got (%zu, %zu) "
+					 "pixels from (%zu, %zu) on, expected "
+					 "numbers of at most %lu", g + 1,
+					 w->ny, w->nx, w->y, w->x,
+					 (unsigned long)UINT32_MAX);
+	}
+	return IRIS_OK;
+}
+
 static iris_status check_views(const iris_options *o, char *message,
 			       size_t size)
 {
@@ -135,11 +156,15 @@ static iris_status check_views(const iris_options *o, char *message,
 				 "ref_weights: got NULL, expected left and "
 				 "right of (%zu, %zu)", o->noutputs,
 				 o->ref_weights.nlag);
+	if (o->guide_margin > UINT32_MAX)
+		return iris_fail(message, size, IRIS_ERROR_OPTION,
+				 "guide_margin: got %zu, expected at most %lu",
+				 o->guide_margin, (unsigned long)UINT32_MAX);
 	if (o->nguide > 0 && o->guide == NULL)
 		return iris_fail(message, size, IRIS_ERROR_NULL,
 				 "guide: got NULL, expected %zu windows",
 				 o->nguide);
-	return IRIS_OK;
+	return check_guide(o, message, size);
 }
 
 /* At least one pixel inside the border must have a good value. */

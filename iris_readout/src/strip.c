@@ -7,8 +7,6 @@
 
 /* The vector two-point test looks a little closer than the one that decides. */
 #define CLOSER 0.98f
-/* See WORTH_A_LOOK in exact.c. */
-#define WORTH_A_LOOK 0.75f
 
 void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
 		     size_t *y1)
@@ -51,7 +49,8 @@ static void stage_maps(const iris_options *o, iris_workspace *work,
  * Counts of the reads of a job, and of the first read of the ramp, and the
  * references, from x on up to the end of the stretch or of the row.
  */
-void iris_stage(const iris_job *job, size_t y, size_t x, iris_workspace *work)
+static void stage(const iris_job *job, size_t y, size_t x,
+		  iris_workspace *work)
 {
 	const iris_ramp *ramp = job->ramp;
 	const size_t nx = ramp->options.nx;
@@ -72,6 +71,32 @@ void iris_stage(const iris_job *job, size_t y, size_t x, iris_workspace *work)
 	}
 }
 
+/* Blocks of a row, one after the other: their counts, their references, use. */
+static void walk_row(const iris_job *job, size_t strip, size_t y,
+		     iris_workspace *work, iris_task *use)
+{
+	size_t x;
+
+	for (x = 0; x < job->ramp->options.nx; x += IRIS_LANES) {
+		if (x % IRIS_STRETCH == 0)
+			stage(job, y, x, work);
+		iris_block_place(job->ramp, work, y, x);
+		iris_block_load(job->ramp, work);
+		use(job, strip, work);
+	}
+}
+
+/* Do something with every block of a strip. */
+void iris_strip_walk(const iris_job *job, size_t strip, iris_workspace *work,
+		     iris_task *use)
+{
+	size_t y0, y1, y;
+
+	iris_strip_rows(job->ramp, strip, &y0, &y1);
+	for (y = y0; y < y1; y++)
+		walk_row(job, strip, y, work, use);
+}
+
 static bool is_border(const iris_block *block, size_t l)
 {
 	return block->dq[l] & IRIS_DQ_MASK(IRIS_DQ_REFERENCE_PIXEL);
@@ -84,31 +109,27 @@ static bool is_usable(const iris_block *block, size_t l)
 
 /* --- saturated neighbours ------------------------------------------------ */
 
+static void scan_block(const iris_job *job, size_t strip,
+		       iris_workspace *work)
+{
+	const iris_ramp *ramp = job->ramp;
+	iris_block *block = &work->block;
+	uint16_t *kept = ramp->saturated + block->y * ramp->options.nx
+		+ block->x;
+	size_t l;
+
+	(void)strip;
+	for (l = 0; l < block->count && job->first > 0; l++)
+		block->saturated[l] = kept[l];
+	ramp->kernels->scan(block, job->first, job->count);
+	for (l = 0; l < block->count; l++)
+		kept[l] = ramp->options.ref_pixels > 0 && is_border(block, l)
+			? IRIS_NEVER : (uint16_t)block->saturated[l];
+}
+
 void iris_strip_scan(const iris_job *job, size_t strip, iris_workspace *work)
 {
-	iris_ramp *ramp = job->ramp;
-	iris_block *block = &work->block;
-	size_t y0, y1, y, x, l;
-
-	iris_strip_rows(ramp, strip, &y0, &y1);
-	for (y = y0; y < y1; y++) {
-		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			uint16_t *kept = ramp->saturated
-				+ y * ramp->options.nx + x;
-
-			if (x % IRIS_STRETCH == 0)
-				iris_stage(job, y, x, work);
-			iris_block_place(ramp, work, y, x);
-			iris_block_load(ramp, work);
-			for (l = 0; l < block->count && job->first > 0; l++)
-				block->saturated[l] = kept[l];
-			ramp->kernels->scan(block, job->first, job->count);
-			for (l = 0; l < block->count; l++)
-				kept[l] = ramp->options.ref_pixels > 0
-					&& is_border(block, l) ? IRIS_NEVER
-					: (uint16_t)block->saturated[l];
-		}
-	}
+	iris_strip_walk(job, strip, work, scan_block);
 }
 
 /* First read in which a pixel within `grow` of (y, x) is saturated. */
@@ -352,8 +373,9 @@ static void likelihood(const iris_ramp *ramp, iris_workspace *work)
 	iris_block *block = &work->block;
 
 	ramp->kernels->likelihood(block, &ramp->pattern,
-				  WORTH_A_LOOK * (float)(sigma * sigma),
-				  WORTH_A_LOOK * (float)two, work->charge,
+				  (float)(IRIS_WORTH_A_LOOK * sigma * sigma),
+				  (float)(IRIS_WORTH_A_LOOK * two),
+				  work->charge,
 				  work->scratch);
 	ramp->kernels->count_reads(block, ramp->slopes);
 }
@@ -505,13 +527,18 @@ static void sum_block(const iris_job *job, iris_workspace *work)
 	}
 }
 
-static void store_sums(const iris_ramp *ramp, const iris_block *block,
-		       bool first)
+static void sum_and_keep(const iris_job *job, size_t strip,
+			 iris_workspace *work)
 {
+	const iris_ramp *ramp = job->ramp;
+	iris_block *block = &work->block;
 	const size_t i = block->y * ramp->options.nx + block->x;
 	size_t l;
 
-	iris_block_suspend(ramp, block, first);
+	(void)strip;
+	iris_block_neighbours(ramp, block);
+	sum_block(job, work);
+	iris_block_suspend(ramp, block, job->first == 0);
 	for (l = 0; l < block->count; l++) {
 		ramp->sum[i + l] = block->sum[l];
 		ramp->moment[i + l] = block->moment[l];
@@ -520,22 +547,7 @@ static void store_sums(const iris_ramp *ramp, const iris_block *block,
 
 void iris_strip_sum(const iris_job *job, size_t strip, iris_workspace *work)
 {
-	const iris_ramp *ramp = job->ramp;
-	iris_block *block = &work->block;
-	size_t y0, y1, y, x;
-
-	iris_strip_rows(ramp, strip, &y0, &y1);
-	for (y = y0; y < y1; y++) {
-		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			if (x % IRIS_STRETCH == 0)
-				iris_stage(job, y, x, work);
-			iris_block_place(ramp, work, y, x);
-			iris_block_load(ramp, work);
-			iris_block_neighbours(ramp, block);
-			sum_block(job, work);
-			store_sums(ramp, block, job->first == 0);
-		}
-	}
+	iris_strip_walk(job, strip, work, sum_and_keep);
 }
 
 /* --- the end ------------------------------------------------------------- */
@@ -557,7 +569,6 @@ static void finish_block(const iris_job *job, size_t strip,
 	iris_block *block = &work->block;
 	uint32_t broken[IRIS_LANES] = {0};
 
-	iris_block_load(ramp, work);
 	iris_block_neighbours(ramp, block);
 	if (ramp->engine == IRIS_ENGINE_SUM) {
 		sum_block(job, work);
@@ -583,7 +594,7 @@ static void finish_block(const iris_job *job, size_t strip,
 		look_closely(job, strip, work, broken);
 }
 
-static bool strip_has_snowball(const iris_job *job, size_t y)
+static bool row_has_snowball(const iris_job *job, size_t y)
 {
 	size_t b, x0, x1;
 
@@ -595,25 +606,20 @@ static bool strip_has_snowball(const iris_job *job, size_t y)
 	return false;
 }
 
-/*
- * Planes of a strip.  A job with snowballs does only the rows they touch.
- */
+static void finish_and_store(const iris_job *job, size_t strip,
+			     iris_workspace *work)
+{
+	finish_block(job, strip, work);
+	iris_block_store(job->ramp, &work->block, job->planes);
+}
+
+/* Planes of a strip.  A job with snowballs does only the rows they touch. */
 void iris_strip_finish(const iris_job *job, size_t strip, iris_workspace *work)
 {
-	iris_ramp *ramp = job->ramp;
-	iris_block *block = &work->block;
-	size_t y0, y1, y, x;
+	size_t y0, y1, y;
 
-	iris_strip_rows(ramp, strip, &y0, &y1);
-	for (y = y0; y < y1; y++) {
-		if (job->nsnowball > 0 && !strip_has_snowball(job, y))
-			continue;
-		for (x = 0; x < ramp->options.nx; x += IRIS_LANES) {
-			if (x % IRIS_STRETCH == 0)
-				iris_stage(job, y, x, work);
-			iris_block_place(ramp, work, y, x);
-			finish_block(job, strip, work);
-			iris_block_store(ramp, block, job->planes);
-		}
-	}
+	iris_strip_rows(job->ramp, strip, &y0, &y1);
+	for (y = y0; y < y1; y++)
+		if (job->nsnowball == 0 || row_has_snowball(job, y))
+			walk_row(job, strip, y, work, finish_and_store);
 }

@@ -86,6 +86,22 @@ static void test_numbers_out_of_range(void)
 	CHECK(status_of(&o, "jump_sigma") == IRIS_ERROR_OPTION);
 }
 
+static void test_guide_windows_that_would_wrap(void)
+{
+	iris_window window = {2, 2, 1, 1};
+	iris_options o = good_options();
+
+	o.nguide = 1;
+	CHECK(status_of(&o, "guide") == IRIS_ERROR_NULL);
+	o.guide = &window;
+	CHECK(status_of(&o, "") == IRIS_OK);
+	o.guide_margin = SIZE_MAX;
+	CHECK(status_of(&o, "guide_margin") == IRIS_ERROR_OPTION);
+	o.guide_margin = 0;
+	window.nx = SIZE_MAX - 1;
+	CHECK(status_of(&o, "guide window 1") == IRIS_ERROR_OPTION);
+}
+
 static void test_scalars_that_are_not_positive(void)
 {
 	const float bad[] = {0.0f, -1.0f, NAN, INFINITY};
@@ -147,6 +163,7 @@ int main(void)
 	test_defaults();
 	test_shapes_that_do_not_fit();
 	test_numbers_out_of_range();
+	test_guide_windows_that_would_wrap();
 	test_scalars_that_are_not_positive();
 	test_map_needs_one_good_pixel_inside_the_border();
 	test_border_needs_one_usable_pixel();

@@ -35,8 +35,11 @@ def test_values_without_a_place_are_left_out():
 
 
 def test_an_empty_plot_is_a_plot():
-    ElementTree.fromstring(plot("t", [], Axis("x"), Axis("y", log=True), [(0.5, 2.0)]))
-    ElementTree.fromstring(plot("t", [Series("one", [1.0], [1.0])], Axis("x"), Axis("y")))
+    empty = plot("t", [], Axis("x"), Axis("y", log=True), [(0.5, 2.0)])
+    assert ElementTree.fromstring(empty).tag.endswith("svg")
+    assert not circles(empty)
+    single = plot("t", [Series("one", [1.0], [1.0])], Axis("x"), Axis("y"))
+    assert len(circles(single)) == 1 + 1  # and the legend
 
 
 def _report(figure):

@@ -146,7 +146,7 @@ class RampFitter:
     isa : {"auto", "baseline", "avx2", "avx512"}
         Instruction set; ``auto`` is that of the variable IRIS_ISA, else the best. Results do not depend on it.
     memory_limit : int
-        Bytes of reads that are kept before they are folded into resultants; 0 for 1.75e9.
+        Bytes of reads that are kept before they are folded into resultants; 0 for 1.5e9.
     keep_reads : bool
         Keep the reads also where sums would do (``ols`` without a jump test, ``cds``): needed for weights and chi2.
     max_events : int

@@ -80,7 +80,7 @@ class Level1Step(IrisStep):
         weight_part     = float(min=0, max=1, default=0.5)  # That part, for the rule threshold
         combination     = option('mean', 'sum', default='mean')  # How the ramps of an exposure are combined
         reject_sigma    = float(min=0, default=5.0)       # Ramps so far from the others are not used; 0 = off
-        memory_limit    = integer(min=0, default=0)       # Bytes of reads kept before they are folded; 0 = 1.75e9
+        memory_limit    = integer(min=0, default=0)       # Bytes of reads kept before they are folded; 0 = 1.5e9
         isa             = option('auto', 'baseline', 'avx2', 'avx512', default='auto')  # Instruction set [IRIS_ISA]
         threads         = integer(min=0, default=0)       # Threads of the fit; 0 = as many as processors
         chi2            = boolean(default=True)           # Write the CHI2 plane
