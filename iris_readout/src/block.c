@@ -5,54 +5,129 @@
 #include <math.h>
 #include <string.h>
 
-static const float *staged(const iris_workspace *work, int which)
+/* --- references of a stretch --------------------------------------------- */
+
+/* Bad pixels are as long as floats, and copied as such. */
+_Static_assert(sizeof(float) == sizeof(uint32_t), "maps of 4 bytes a pixel");
+
+static void fill(float *row, float value)
 {
-	return work->maps + (size_t)which * IRIS_STAGED
-		+ work->block.x % IRIS_STRETCH;
+	size_t i;
+
+	for (i = 0; i < IRIS_STAGED; i++)
+		row[i] = value;
 }
 
-/* A map for the lanes of the block, or one value; beyond the row, `fill`. */
-static void load_map(const iris_workspace *work, int which,
-		     const iris_map *map, float fill, float *lanes)
+static bool is_mapped(const iris_ramp *ramp)
 {
-	const size_t count = work->block.count;
-	size_t l;
+	const iris_options *o = &ramp->options;
 
-	if (map->map == NULL) {
-		for (l = 0; l < IRIS_LANES; l++)
-			lanes[l] = map->value;
+	return o->gain.map != NULL || o->read_noise.map != NULL
+		|| o->saturation.map != NULL || ramp->calibration.column != NULL;
+}
+
+/* What is no map stays as it is here; bad values have been refused. */
+void iris_references_start(const iris_ramp *ramp, iris_workspace *work)
+{
+	const iris_options *o = &ramp->options;
+	iris_references *r = &work->references;
+	float *row = work->maps;
+
+	r->gain = row;
+	r->noise = row += IRIS_STAGED;
+	r->extra = row += IRIS_STAGED;
+	r->variance = row += IRIS_STAGED;
+	r->level = row += IRIS_STAGED;
+	r->pedestal = row += IRIS_STAGED;
+	r->limit = row += IRIS_STAGED;
+	r->dq = (uint32_t *)(void *)(row += IRIS_STAGED);
+	r->coeff = row + IRIS_STAGED;
+	fill(r->gain, o->gain.map == NULL ? o->gain.value : 1.0f);
+	fill(r->noise, o->read_noise.map == NULL ? o->read_noise.value : 1.0f);
+	fill(r->level, o->saturation.map == NULL ? o->saturation.value
+	     : 65535.0f);
+	fill(r->limit, HUGE_VALF);
+	ramp->kernels->check_references(r, IRIS_STRETCH, false);
+}
+
+/* A stretch of a map, and `after` up to whole blocks. */
+static void stage(void *row, const void *map, size_t index, size_t count,
+		  float after)
+{
+	float *to = row;
+	size_t i;
+
+	if (map == NULL)
 		return;
-	}
-	memcpy(lanes, staged(work, which), count * sizeof(*lanes));
-	for (l = count; l < IRIS_LANES; l++)
-		lanes[l] = fill;
+	memcpy(to, (const char *)map + index * sizeof(float),
+	       count * sizeof(float));
+	for (i = count; i % IRIS_LANES != 0; i++)
+		to[i] = after;
 }
 
-static void load_plane(const iris_workspace *work, int which,
-		       const float *plane, float fill, float *lanes)
+/* Variance of the reference correction [DN^2]. */
+static void stage_extra(const iris_ramp *ramp, size_t y, size_t x,
+			size_t count, float *extra)
 {
-	load_map(work, which, &(iris_map){plane, fill}, fill, lanes);
+	const iris_calibration *c = &ramp->calibration;
+	const float *row;
+	size_t i;
+
+	if (c->column == NULL)
+		return;
+	stage(extra, iris_refpix_column_variance(ramp->refpix), x, count, 0.0f);
+	if (c->nrow == 0)
+		return;
+	row = iris_refpix_row_variance(ramp->refpix) + y;
+	for (i = 0; i < count; i++)
+		extra[i] += row[c->nrow > c->ny
+				? (x + i) / c->width * c->ny : 0];
 }
 
-static void load_linearity(const iris_ramp *ramp, iris_workspace *work)
+static void stage_linearity(const iris_ramp *ramp, const iris_references *r,
+			    size_t index, size_t count)
 {
 	const iris_linearity *linearity = &ramp->options.linearity;
-	iris_block *block = &work->block;
+	const size_t plane = iris_map_size(&ramp->options);
 	size_t c;
 
 	if (linearity->ncoef == 0)
 		return;
+	stage(r->limit, linearity->limit, index, count, HUGE_VALF);
+	stage(r->pedestal, linearity->pedestal, index, count, 0.0f);
 	for (c = 0; c < linearity->ncoef; c++)
-		load_plane(work, IRIS_MAP_COEFF + (int)c, linearity->coeffs,
-			   0.0f, block->coeff[c]);
-	load_plane(work, IRIS_MAP_LIMIT, linearity->limit, HUGE_VALF,
-		   block->limit);
-	load_plane(work, IRIS_MAP_PEDESTAL, linearity->pedestal, 0.0f,
-		   block->pedestal);
+		stage(r->coeff + c * IRIS_STAGED, linearity->coeffs,
+		      c * plane + index, count, 0.0f);
 	if (linearity->ncoef == 1)
-		memset(block->coeff[1], 0, sizeof(block->coeff[1]));
-	ramp->kernels->check_linearity(block, ramp->calibration.ncoef);
+		memset(r->coeff + IRIS_STAGED, 0,
+		       IRIS_STAGED * sizeof(*r->coeff));
+	ramp->kernels->check_linearity(r, count, ramp->calibration.ncoef);
 }
+
+/* References of `count` pixels from (y, x) on, and their flags. */
+void iris_references_stage(const iris_ramp *ramp, iris_workspace *work,
+			   size_t y, size_t x, size_t count)
+{
+	const iris_options *o = &ramp->options;
+	const iris_references *r = &work->references;
+	const size_t index = iris_map_index(o, y, x);
+
+	if (o->bad_pixels != NULL)
+		stage(r->dq, o->bad_pixels, index, count, 0.0f);
+	else
+		memset(r->dq, 0, IRIS_STRETCH * sizeof(*r->dq));
+	if (is_mapped(ramp)) {
+		stage(r->gain, o->gain.map, index, count, 1.0f);
+		stage(r->noise, o->read_noise.map, index, count, 1.0f);
+		stage(r->level, o->saturation.map, index, count, 65535.0f);
+		stage_extra(ramp, y, x, count, r->extra);
+		ramp->kernels->check_references(r, count,
+						o->saturation.map != NULL);
+	}
+	stage_linearity(ramp, r, index, count);
+}
+
+/* --- blocks -------------------------------------------------------------- */
 
 static void flag_border(const iris_options *o, iris_block *block)
 {
@@ -89,71 +164,39 @@ static void flag_guides(const iris_options *o, iris_block *block)
 	}
 }
 
-/* Variance of the reference correction [DN^2]. */
-static void load_extra(const iris_ramp *ramp, const iris_block *block,
-		       float *extra)
-{
-	const iris_calibration *c = &ramp->calibration;
-	const float *column, *row;
-	size_t l;
-
-	memset(extra, 0, IRIS_LANES * sizeof(*extra));
-	if (c->column == NULL)
-		return;
-	column = iris_refpix_column_variance(ramp->refpix) + block->x;
-	memcpy(extra, column, block->count * sizeof(*extra));
-	if (c->nrow == 0)
-		return;
-	row = iris_refpix_row_variance(ramp->refpix) + block->y;
-	for (l = 0; l < block->count; l++)
-		extra[l] += row[c->nrow > c->ny
-				? (block->x + l) / c->width * c->ny : 0];
-}
-
 /* Lay the block on pixels (y, x ...) of a row, whose counts are staged. */
 void iris_block_place(const iris_ramp *ramp, iris_workspace *work, size_t y,
 		      size_t x)
 {
+	const iris_references *r = &work->references;
+	const size_t at = x % IRIS_STRETCH;
 	iris_block *block = &work->block;
 
 	block->y = y;
 	block->x = x;
 	block->count = ramp->options.nx - x < IRIS_LANES
 		? ramp->options.nx - x : IRIS_LANES;
-	block->origin = work->staged + x % IRIS_STRETCH;
+	block->origin = work->staged + at;
 	block->reads = block->origin + IRIS_STAGED;
+	block->gain = r->gain + at;
+	block->variance = r->variance + at;
+	block->level = r->level + at;
+	block->pedestal = r->pedestal + at;
+	block->limit = r->limit + at;
+	block->coeff = r->coeff + at;
 }
 
-/* References and first flags of the block, which has its place. */
+/* First flags and state of the block, which has its place. */
 void iris_block_load(const iris_ramp *ramp, iris_workspace *work)
 {
 	const iris_options *o = &ramp->options;
 	iris_block *block = &work->block;
-	_Alignas(64) float extra[IRIS_LANES];
-	size_t l;
 
-	memset(block->dq, 0, sizeof(block->dq));
-	if (o->bad_pixels != NULL)
-		memcpy(block->dq, staged(work, IRIS_MAP_DQ),
-		       block->count * sizeof(*block->dq));
-	for (l = 0; l < IRIS_LANES; l++) {
-		block->nusable[l] = IRIS_NEVER;
-		block->saturated[l] = IRIS_NEVER;
-		block->near_by[l] = IRIS_NEVER;
-		block->chi2[l] = NAN;
-	}
-	memset(block->sum, 0, sizeof(block->sum));
-	memset(block->moment, 0, sizeof(block->moment));
+	ramp->kernels->start(block,
+			     work->references.dq + block->x % IRIS_STRETCH);
 	if (o->ref_pixels > 0)
 		flag_border(o, block);
 	flag_guides(o, block);
-	load_map(work, IRIS_MAP_GAIN, &o->gain, 1.0f, block->gain);
-	load_map(work, IRIS_MAP_NOISE, &o->read_noise, 1.0f, block->variance);
-	load_map(work, IRIS_MAP_LEVEL, &o->saturation, 65535.0f, block->level);
-	load_extra(ramp, block, extra);
-	ramp->kernels->check_references(block, extra,
-					o->saturation.map != NULL);
-	load_linearity(ramp, work);
 }
 
 /* The result of a single pixel in its lane. */

@@ -65,6 +65,7 @@ typedef struct iris_pattern {
 	double *time;      /* (nsample) mean time, s */
 	double *tau;       /* (nsample) variance-weighted time, s */
 	double *count;     /* (nsample) reads in the sample */
+	float *since;      /* (nsample) time since the first, times count, s */
 	uint16_t *first;   /* (nsample) number of its first read */
 	double *weight;    /* (nsample) of the interval before it */
 	bool weighted;     /* some weight is not 1 */
@@ -96,17 +97,25 @@ typedef struct iris_two_point {
 	float *photon, *read; /* (nsample - 1) */
 } iris_two_point;
 
+/* References on a stretch of a row: arrays of IRIS_STAGED values. */
+typedef struct iris_references {
+	float *gain;     /* e-/DN */
+	float *noise;    /* of one read, e- */
+	float *extra;    /* variance of the reference correction, DN^2 */
+	float *variance; /* of one read with both, e-^2 */
+	float *level;    /* saturation, DN */
+	float *pedestal; /* DN */
+	float *limit;    /* of linearity, DN */
+	float *coeff;    /* (ncoef, IRIS_STAGED) */
+	uint32_t *dq;
+} iris_references;
+
 typedef struct iris_block {
 	size_t y, x, count;
 	/* Counts of the first read, and of those at hand: (n, IRIS_STAGED). */
 	const uint16_t *origin, *reads;
-	/* References. */
-	_Alignas(64) float gain[IRIS_LANES];     /* e-/DN */
-	_Alignas(64) float variance[IRIS_LANES]; /* of one read, e-^2 */
-	_Alignas(64) float level[IRIS_LANES];    /* saturation, DN */
-	_Alignas(64) float pedestal[IRIS_LANES]; /* DN */
-	_Alignas(64) float limit[IRIS_LANES];    /* DN */
-	_Alignas(64) float coeff[IRIS_MAX_COEF][IRIS_LANES];
+	/* References, as above. */
+	const float *gain, *variance, *level, *pedestal, *limit, *coeff;
 	/* State. */
 	_Alignas(64) uint32_t dq[IRIS_LANES];
 	_Alignas(64) int32_t nusable[IRIS_LANES];   /* samples before the cut */
@@ -144,9 +153,12 @@ static inline size_t iris_entry(size_t k)
 typedef struct iris_kernels {
 	const char *name;
 	/* Flags and harmless values of bad references: see kernels_lanes.h. */
-	void (*check_references)(iris_block *block, const float *extra,
-				 bool mapped_level);
-	void (*check_linearity)(iris_block *block, size_t ncoef);
+	void (*check_references)(const iris_references *references,
+				 size_t count, bool mapped_level);
+	void (*check_linearity)(const iris_references *references,
+				size_t count, size_t ncoef);
+	/* The state of a block of which nothing is known but its flags. */
+	void (*start)(iris_block *block, const uint32_t *dq);
 	/* Counts of one read on a stretch of a row: see kernels_lanes.h. */
 	void (*stage)(const unsigned char *bytes, size_t count,
 		      iris_byte_order order, uint16_t *counts);
@@ -156,6 +168,13 @@ typedef struct iris_kernels {
 	void (*calibrate)(const iris_calibration *calibration,
 			  iris_block *block, size_t first, size_t count,
 			  float *charge);
+	/*
+	 * Reads [first, first + count) to charge, sum and moment at once.
+	 * False, and nothing is changed, where some read cannot be used.
+	 */
+	bool (*sum_up)(const iris_calibration *calibration, iris_block *block,
+		       const iris_pattern *pattern, size_t first,
+		       size_t count);
 	/* Add samples [first, first + count) to sum and moment. */
 	void (*accumulate)(iris_block *block, const iris_pattern *pattern,
 			   size_t first, size_t count, const float *charge);
@@ -218,6 +237,7 @@ typedef struct iris_workspace {
 	iris_block block;
 	uint16_t *staged; /* (MAX_KEPT + 1, IRIS_STAGED) */
 	float *maps;      /* (IRIS_NMAP, IRIS_STAGED) of the same stretch */
+	iris_references references; /* in maps */
 	float *charge;  /* (capacity, LANES) */
 	float *scratch; /* (3 capacity, LANES) */
 	iris_pixel pixel;
@@ -225,12 +245,7 @@ typedef struct iris_workspace {
 	iris_jump *jumps; /* (capacity) */
 } iris_workspace;
 
-/* Rows of iris_workspace.maps: those of the references that are maps. */
-enum {
-	IRIS_MAP_GAIN, IRIS_MAP_NOISE, IRIS_MAP_LEVEL, IRIS_MAP_LIMIT,
-	IRIS_MAP_PEDESTAL, IRIS_MAP_DQ, IRIS_MAP_COEFF,
-	IRIS_NMAP = IRIS_MAP_COEFF + IRIS_MAX_COEF
-};
+enum { IRIS_NMAP = 8 + IRIS_MAX_COEF }; /* arrays of iris_references */
 
 /* Events in one region per strip, closed up at the end. */
 typedef struct iris_event_store {
@@ -357,6 +372,7 @@ iris_status iris_kernels_choose(const iris_kernels **kernels, iris_isa isa,
 /* pattern.c */
 iris_status iris_pattern_create(iris_pattern *pattern, size_t capacity);
 void iris_pattern_destroy(iris_pattern *pattern);
+void iris_pattern_since(iris_pattern *pattern, size_t k);
 void iris_pattern_complete(iris_pattern *pattern);
 void iris_slopes_set(iris_slope *slopes, const iris_pattern *pattern,
 		     const iris_options *options);
@@ -391,6 +407,9 @@ void iris_events_pack(iris_event_store *store);
 void iris_events_insert(iris_event_store *store, const iris_event *event);
 
 /* block.c */
+void iris_references_start(const iris_ramp *ramp, iris_workspace *work);
+void iris_references_stage(const iris_ramp *ramp, iris_workspace *work,
+			   size_t y, size_t x, size_t count);
 void iris_block_place(const iris_ramp *ramp, iris_workspace *work, size_t y,
 		      size_t x);
 void iris_block_load(const iris_ramp *ramp, iris_workspace *work);

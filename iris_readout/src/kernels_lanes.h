@@ -13,62 +13,99 @@
 
 /* --- references ---------------------------------------------------------- */
 
-/*
- * Flags of gain, noise and saturation level; where they are no good, values
- * that do no harm.  On entry variance is the noise, extra the variance of the
- * reference correction [DN^2].
- */
-static void check_references(iris_block *block, const float *extra,
-			     bool mapped_level)
+static inline vmask are_good(vreal a)
 {
-	const uint32_t no_check = mapped_level
-		? IRIS_DQ_MASK(IRIS_DQ_NO_SAT_CHECK) : 0;
-
-	FOR_L {
-		const float g = block->gain[l], noise = block->variance[l];
-		const float level = block->level[l];
-		const bool gain = iris_is_good(g), both = gain & iris_is_good(noise);
-		const bool limited = iris_is_good(level) & (level < 65535.0f);
-
-		block->dq[l] |= (gain ? 0 : IRIS_DQ_MASK(IRIS_DQ_NO_GAIN_VALUE)
-				 | IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE))
-			| (iris_is_good(noise) ? 0
-			   : IRIS_DQ_MASK(IRIS_DQ_OTHER_BAD_PIXEL)
-			   | IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE))
-			| (iris_is_good(level) ? 0 : no_check);
-		block->variance[l] = both ? noise * noise + g * g * extra[l]
-			: 1.0f;
-		block->gain[l] = gain ? g : 1.0f;
-		block->level[l] = limited ? level : 65535.0f;
-	}
+	return (a > 0) & (a <= all(FLT_MAX)); /* iris_is_good */
 }
 
 /*
- * The second coefficient becomes one less: what is added to x.  A pixel whose
- * polynomial is not finite keeps its counts.
+ * Flags of gain, noise and saturation level; where they are no good, values
+ * that do no harm.
  */
-static void check_linearity(iris_block *block, size_t ncoef)
+static void check_references(const iris_references *r, size_t count,
+			     bool mapped_level)
 {
-	_Alignas(64) float sum[L];
+	const vmask unusable = all_mask(IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE));
+	const vmask no_gain = unusable
+		| all_mask((int32_t)IRIS_DQ_MASK(IRIS_DQ_NO_GAIN_VALUE));
+	const vmask no_noise = unusable
+		| all_mask((int32_t)IRIS_DQ_MASK(IRIS_DQ_OTHER_BAD_PIXEL));
+	const vmask no_check = all_mask(mapped_level
+		? (int32_t)IRIS_DQ_MASK(IRIS_DQ_NO_SAT_CHECK) : 0);
+	size_t i;
+
+	for (i = 0; i < count; i += V) {
+		const vreal g = load(r->gain + i), s = load(r->noise + i);
+		const vreal level = load(r->level + i);
+		const vmask known = are_good(g), quiet = are_good(s);
+		const vmask there = are_good(level);
+		const vmask dq = (~known & no_gain) | (~quiet & no_noise)
+			| (~there & no_check);
+
+		store_flags(r->dq + i, load_flags(r->dq + i) | dq);
+		store(r->variance + i,
+		      choose(known & quiet, s * s + g * g * load(r->extra + i),
+			     all(1.0f)));
+		store(r->gain + i, choose(known, g, all(1.0f)));
+		store(r->level + i, choose(there & (level < all(65535.0f)),
+					   level, all(65535.0f)));
+	}
+}
+
+/* A pixel whose polynomial is not finite keeps its counts. */
+static void mend_linearity(const iris_references *r, size_t i, size_t ncoef)
+{
+	float sum = r->pedestal[i];
 	size_t c;
 
-	memcpy(sum, block->pedestal, sizeof(sum));
 	for (c = 0; c < ncoef; c++)
-		FOR_L
-			sum[l] += block->coeff[c][l] * 0.0f;
-	FOR_L {
-		const bool good = sum[l] - sum[l] == 0.0f;
+		sum += r->coeff[c * IRIS_STAGED + i] * 0.0f;
+	if (sum - sum == 0.0f)
+		return;
+	r->dq[i] |= IRIS_DQ_MASK(IRIS_DQ_NO_LIN_CORR);
+	r->pedestal[i] = 0.0f;
+	r->limit[i] = HUGE_VALF;
+	for (c = 0; c < ncoef; c++)
+		r->coeff[c * IRIS_STAGED + i] = 0.0f;
+}
 
-		block->coeff[1][l] -= 1.0f;
-		block->dq[l] |= good ? 0 : IRIS_DQ_MASK(IRIS_DQ_NO_LIN_CORR);
-		block->pedestal[l] = good ? block->pedestal[l] : 0.0f;
-		block->limit[l] = good ? block->limit[l] : HUGE_VALF;
-		sum[l] = good ? 1.0f : 0.0f;
+/* The second coefficient becomes one less: what is added to x. */
+static void check_linearity(const iris_references *r, size_t count,
+			    size_t ncoef)
+{
+	enum { PIECE = 256 };
+	float sum[PIECE];
+	size_t i, x, c;
+
+	for (i = 0; i < count; i++)
+		r->coeff[IRIS_STAGED + i] -= 1.0f;
+	for (i = 0; i < count; i += PIECE) {
+		const size_t n = count - i < PIECE ? count - i : PIECE;
+		int32_t bad = 0;
+
+		memcpy(sum, r->pedestal + i, n * sizeof(*sum));
+		for (c = 0; c < ncoef; c++)
+			for (x = 0; x < n; x++)
+				sum[x] += r->coeff[c * IRIS_STAGED + i + x]
+					* 0.0f;
+		for (x = 0; x < n; x++)
+			bad |= sum[x] - sum[x] != 0.0f;
+		for (x = 0; x < n && bad; x++)
+			mend_linearity(r, i + x, ncoef);
 	}
-	for (c = 0; c < ncoef; c++)
-		FOR_L
-			block->coeff[c][l] = sum[l] > 0.0f ? block->coeff[c][l]
-				: 0.0f;
+}
+
+static void start(iris_block *block, const uint32_t *dq)
+{
+	FOR_L {
+		block->dq[l] = dq[l];
+		block->nusable[l] = IRIS_NEVER;
+		block->saturated[l] = IRIS_NEVER;
+		block->near_by[l] = IRIS_NEVER;
+		block->chi2[l] = NAN;
+	}
+	FOR_L
+		block->sum[l] = block->moment[l] = 0.0;
 }
 
 /* --- counts to charge ---------------------------------------------------- */
@@ -93,15 +130,19 @@ static inline uint16_t from_fits(uint16_t value)
 static void stage(const unsigned char *bytes, size_t count,
 		  iris_byte_order order, uint16_t *counts)
 {
+	uint16_t value;
 	size_t i;
 
-	memcpy(counts, bytes, 2 * count);
-	if (order == IRIS_SWAPPED)
-		for (i = 0; i < count; i++)
-			counts[i] = swap(counts[i]);
-	else if (order == IRIS_FITS)
-		for (i = 0; i < count; i++)
-			counts[i] = from_fits(counts[i]);
+	if (order == IRIS_NATIVE)
+		memcpy(counts, bytes, 2 * count);
+	for (i = 0; i < count && order == IRIS_SWAPPED; i++) {
+		memcpy(&value, bytes + 2 * i, 2);
+		counts[i] = swap(value);
+	}
+	for (i = 0; i < count && order == IRIS_FITS; i++) {
+		memcpy(&value, bytes + 2 * i, 2);
+		counts[i] = from_fits(value);
+	}
 	for (i = count; i % L != 0; i++)
 		counts[i] = 1;
 }
@@ -240,11 +281,12 @@ INLINE vreal offset_of(const iris_calibration *c, const iris_block *block,
 INLINE vreal linearity_of(const iris_block *block, size_t ncoef, size_t lane,
 			  vreal x)
 {
-	vreal added = load(block->coeff[ncoef - 1] + lane);
+	const float *coeff = block->coeff + lane;
+	vreal added = load(coeff + (ncoef - 1) * IRIS_STAGED);
 	size_t c;
 
 	for (c = ncoef - 1; c-- > 1;)
-		added = added * x + load(block->coeff[c] + lane);
+		added = added * x + load(coeff + c * IRIS_STAGED);
 	return added * x;
 }
 
@@ -275,8 +317,54 @@ INLINE pixels start_pixels(const iris_calibration *c, const iris_block *block,
 }
 
 /*
- * Charge of V lanes since the first read, differences first, so that nothing
- * is lost.  Returns whether some read is saturated, zero or beyond the limit.
+ * Charge of V lanes in read k since the first one, differences first, so that
+ * nothing is lost.  Sets in odd where x is beyond the limit of linearity.
+ */
+INLINE vreal charge_of(const iris_calibration *c, const iris_block *block,
+		       steps todo, const pixels *p, size_t first, size_t k,
+		       size_t lane, vmask *odd)
+{
+	const vreal n = load_counts(block->reads + k * IRIS_STAGED + lane);
+	vreal q = n - p->counts, offset = all(0.0f);
+
+	if (todo.offset) {
+		offset = offset_of(c, block, iris_entry(first + k), lane);
+		q -= offset - p->offset;
+	}
+	if (todo.ncoef > 0) {
+		const vreal x = n - offset - p->pedestal;
+
+		*odd |= x > p->limit;
+		q += linearity_of(block, todo.ncoef, lane, x) - p->added;
+	}
+	return p->gain * q;
+}
+
+/* Whether some count of the block is zero or saturated. */
+INLINE bool has_extremes(const iris_block *block, size_t count)
+{
+	uint16_t low[L], high[L];
+	int32_t odd = 0;
+	size_t k;
+
+	memset(low, -1, sizeof(low));
+	memset(high, 0, sizeof(high));
+	for (k = 0; k < count; k++) {
+		const uint16_t *n = block->reads + k * IRIS_STAGED;
+
+		FOR_L
+			low[l] = n[l] < low[l] ? n[l] : low[l];
+		FOR_L
+			high[l] = n[l] > high[l] ? n[l] : high[l];
+	}
+	FOR_L
+		odd |= (low[l] == 0) | ((float)high[l] >= block->level[l]);
+	return odd != 0;
+}
+
+/*
+ * Returns whether some read is beyond the limit of linearity, or a charge is
+ * not finite: then their sum is not either.
  */
 INLINE bool calibrate_lanes(const iris_calibration *c, const iris_block *block,
 			    steps todo, size_t first, size_t count,
@@ -284,30 +372,17 @@ INLINE bool calibrate_lanes(const iris_calibration *c, const iris_block *block,
 {
 	const pixels p = start_pixels(c, block, todo, lane);
 	vmask odd = all_mask(0);
+	vreal sum = all(0.0f);
 	size_t k;
 
 	for (k = 0; k < count; k++) {
-		const vreal n = load_counts(block->reads
-					    + k * IRIS_STAGED + lane);
-		vreal q = n - p.counts, offset = all(0.0f);
+		const vreal q = charge_of(c, block, todo, &p, first, k, lane,
+					  &odd);
 
-		odd |= (n >= p.level) | (n <= 0);
-		if (todo.offset) {
-			offset = offset_of(c, block, iris_entry(first + k),
-					   lane);
-			q -= offset - p.offset;
-		}
-		if (todo.ncoef > 0) {
-			const vreal x = n - offset - p.pedestal;
-			const vreal added = linearity_of(block, todo.ncoef,
-							 lane, x);
-
-			odd |= is_beyond(&p, x, added);
-			q += added - p.added;
-		}
-		store(charge + k * L + lane, p.gain * q);
+		sum += q;
+		store(charge + k * L + lane, q);
 	}
-	return any(odd);
+	return any(odd | ~(sum - sum == 0));
 }
 
 /* Where reads cannot be used any more, where some cannot. */
@@ -359,28 +434,31 @@ INLINE bool calibrate_block(const iris_calibration *c, const iris_block *block,
 	return odd;
 }
 
-INLINE bool calibrate_ncoef(const iris_calibration *c, const iris_block *block,
-			    bool offset, size_t first, size_t count,
-			    float *charge)
-{
-	switch (c->ncoef) { /* polynomials as they are in use */
-	case 0:
-		return calibrate_block(c, block, (steps){offset, 0}, first,
-				       count, charge);
-	case 4:
-		return calibrate_block(c, block, (steps){offset, 4}, first,
-				       count, charge);
-	case 5:
-		return calibrate_block(c, block, (steps){offset, 5}, first,
-				       count, charge);
-	case 6:
-		return calibrate_block(c, block, (steps){offset, 6}, first,
-				       count, charge);
-	default:
-		return calibrate_block(c, block, (steps){offset, c->ncoef},
-				       first, count, charge);
-	}
-}
+/* Run a function of `steps` with those of the ramp as constants. */
+#define WITH_STEPS(result, offset, c, call, ...)                        \
+	do {                                                            \
+		switch ((c)->ncoef) { /* polynomials as they are in use */ \
+		case 0:                                                 \
+			result = call(c, block, (steps){offset, 0},     \
+				      __VA_ARGS__);                     \
+			break;                                          \
+		case 4:                                                 \
+			result = call(c, block, (steps){offset, 4},     \
+				      __VA_ARGS__);                     \
+			break;                                          \
+		case 5:                                                 \
+			result = call(c, block, (steps){offset, 5},     \
+				      __VA_ARGS__);                     \
+			break;                                          \
+		case 6:                                                 \
+			result = call(c, block, (steps){offset, 6},     \
+				      __VA_ARGS__);                     \
+			break;                                          \
+		default:                                                \
+			result = call(c, block, (steps){offset, (c)->ncoef}, \
+				      __VA_ARGS__);                     \
+		}                                                       \
+	} while (0)
 
 static void calibrate(const iris_calibration *c, iris_block *block,
 		      size_t first, size_t count, float *charge)
@@ -388,12 +466,14 @@ static void calibrate(const iris_calibration *c, iris_block *block,
 	bool odd;
 
 	if (c->column != NULL)
-		odd = calibrate_ncoef(c, block, true, first, count, charge);
+		WITH_STEPS(odd, true, c, calibrate_block, first, count,
+			   charge);
 	else
-		odd = calibrate_ncoef(c, block, false, first, count, charge);
+		WITH_STEPS(odd, false, c, calibrate_block, first, count,
+			   charge);
 	FOR_L /* neighbours may have saturated */
 		odd |= block->near_by[l] < IRIS_NEVER;
-	if (odd)
+	if (odd || has_extremes(block, count))
 		find_all_cuts(c, block, first, count);
 }
 
@@ -407,14 +487,8 @@ static void accumulate(iris_block *block, const iris_pattern *p, size_t first,
 		       size_t count, const float *charge)
 {
 	_Alignas(64) float sum[L], moment[L];
-	float weight[IRIS_BATCH], time[IRIS_BATCH];
 	size_t k, lane;
 
-	for (k = 0; k < count; k++) {
-		weight[k] = (float)p->count[first + k];
-		time[k] = (float)(p->count[first + k]
-				  * (p->time[first + k] - p->time[0]));
-	}
 	for (lane = 0; lane < L; lane += V) {
 		const vmask usable = load_mask(block->nusable + lane)
 			- (int32_t)first;
@@ -424,8 +498,8 @@ static void accumulate(iris_block *block, const iris_pattern *p, size_t first,
 			const vreal q = only(usable > (int32_t)k,
 					     load(charge + k * L + lane));
 
-			s += weight[k] * q;
-			m += time[k] * q;
+			s += (float)p->count[first + k] * q;
+			m += p->since[first + k] * q;
 		}
 		store(sum + lane, s);
 		store(moment + lane, m);
@@ -434,6 +508,85 @@ static void accumulate(iris_block *block, const iris_pattern *p, size_t first,
 		block->sum[l] += (double)sum[l];
 		block->moment[l] += (double)moment[l];
 	}
+}
+
+typedef struct sums {
+	_Alignas(64) double sum[L], moment[L];
+} sums;
+
+/*
+ * Sums of V lanes over at most IRIS_BATCH reads that are all usable: see
+ * accumulate.
+ */
+INLINE vmask sum_lanes(const iris_calibration *c, const iris_block *block,
+		       steps todo, const iris_pattern *p, size_t first,
+		       const pixels *pixel, size_t start, size_t end,
+		       size_t lane, float *sum, float *moment)
+{
+	vmask odd = all_mask(0);
+	vreal s = all(0.0f), m = all(0.0f);
+	size_t k;
+
+	for (k = start; k < end; k++) {
+		const vreal q = charge_of(c, block, todo, pixel, first, k, lane,
+					  &odd);
+
+		s += q;
+		m += p->since[first + k] * q;
+	}
+	store(sum + lane, s);
+	store(moment + lane, m);
+	return odd | ~(s - s == 0);
+}
+
+INLINE bool sum_block(const iris_calibration *c, const iris_block *block,
+		      steps todo, const iris_pattern *p, size_t first,
+		      size_t count, sums *total)
+{
+	_Alignas(64) float sum[L], moment[L];
+	vmask odd = all_mask(0);
+	pixels pixel[L / V];
+	size_t lane, k, end;
+
+	for (lane = 0; lane < L; lane += V)
+		pixel[lane / V] = start_pixels(c, block, todo, lane);
+	for (k = 0; k < count; k = end) {
+		end = count - k < IRIS_BATCH ? count : k + IRIS_BATCH;
+		for (lane = 0; lane < L; lane += V)
+			odd |= sum_lanes(c, block, todo, p, first,
+					 &pixel[lane / V], k, end, lane, sum,
+					 moment);
+		FOR_L {
+			total->sum[l] += (double)sum[l];
+			total->moment[l] += (double)moment[l];
+		}
+	}
+	return any(odd);
+}
+
+static bool sum_up(const iris_calibration *c, iris_block *block,
+		   const iris_pattern *p, size_t first, size_t count)
+{
+	int32_t cut = 0;
+	bool odd;
+	sums s;
+
+	FOR_L
+		cut |= (block->near_by[l] ^ IRIS_NEVER)
+			| (block->nusable[l] ^ IRIS_NEVER);
+	if (cut != 0 || has_extremes(block, count))
+		return false;
+	memcpy(s.sum, block->sum, sizeof(s.sum));
+	memcpy(s.moment, block->moment, sizeof(s.moment));
+	if (c->column != NULL)
+		WITH_STEPS(odd, true, c, sum_block, p, first, count, &s);
+	else
+		WITH_STEPS(odd, false, c, sum_block, p, first, count, &s);
+	if (odd)
+		return false;
+	memcpy(block->sum, s.sum, sizeof(s.sum));
+	memcpy(block->moment, s.moment, sizeof(s.moment));
+	return true;
 }
 
 /* Last usable charge. */
@@ -456,6 +609,37 @@ static void keep_last(iris_block *block, size_t first, size_t count,
 		block->sum[l] = (double)last[l];
 }
 
+static bool is_uniform(const iris_block *block)
+{
+	int32_t differ = 0;
+
+	FOR_L
+		differ |= block->nusable[l] ^ block->nusable[0];
+	return differ == 0;
+}
+
+/* The sum below where all lanes have the same reads. */
+static void end_sums_alike(iris_block *block, size_t most, const float *charge)
+{
+	const size_t nusable = (size_t)block->nusable[0];
+	const size_t n = most < nusable / 2 ? most : nusable / 2;
+	const float *late = charge + (nusable - n) * L;
+	size_t lane, k;
+
+	for (lane = 0; lane < L; lane += V) {
+		_Alignas(64) float sum[V];
+		vreal s = all(0.0f);
+
+		for (k = 0; k < n; k++)
+			s -= load(charge + k * L + lane);
+		for (k = 0; k < n; k++)
+			s += load(late + k * L + lane);
+		store(sum, s);
+		for (int l = 0; l < V; l++)
+			block->sum[lane + (size_t)l] = (double)sum[l];
+	}
+}
+
 /* Sum of the last less that of the first reads, `most` each or half of them. */
 static void end_sums(iris_block *block, size_t nread, int32_t most,
 		     const float *charge)
@@ -465,6 +649,10 @@ static void end_sums(iris_block *block, size_t nread, int32_t most,
 	int32_t latest = (int32_t)nread;
 	size_t k;
 
+	if (is_uniform(block)) {
+		end_sums_alike(block, (size_t)most, charge);
+		return;
+	}
 	FOR_L {
 		const int32_t half = block->nusable[l] / 2;
 
@@ -494,15 +682,6 @@ static void clamp(iris_block *block, int32_t limit)
 	FOR_L
 		block->nusable[l] = block->nusable[l] < limit
 			? block->nusable[l] : limit;
-}
-
-static bool is_uniform(const iris_block *block)
-{
-	int32_t differ = 0;
-
-	FOR_L
-		differ |= block->nusable[l] ^ block->nusable[0];
-	return differ == 0;
 }
 
 /* The estimator of one lane; where all lanes share one, it is read once. */

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { DOUBLES = 10, FLOATS = 7 };
+enum { DOUBLES = 10, FLOATS = 8 };
 
 iris_status iris_pattern_create(iris_pattern *p, size_t capacity)
 {
@@ -37,6 +37,7 @@ iris_status iris_pattern_create(iris_pattern *p, size_t capacity)
 	p->read = floats + 4 * capacity;
 	p->read_off = floats + 5 * capacity;
 	p->inflate = floats + 6 * capacity;
+	p->since = floats + 7 * capacity;
 	return IRIS_OK;
 }
 
@@ -73,10 +74,19 @@ static double read_beside(const iris_pattern *p, size_t i)
 	return i > 0 ? -1.0 / p->count[i] : 0.0;
 }
 
+/* What sums need to know of a sample before the ramp is complete. */
+void iris_pattern_since(iris_pattern *p, size_t k)
+{
+	p->since[k] = (float)(p->count[k] * (p->time[k] - p->time[0]));
+}
+
 /* Fill in what follows from nsample, time, tau, count and weight. */
 void iris_pattern_complete(iris_pattern *p)
 {
 	size_t i;
+
+	for (i = 0; i < p->nsample; i++)
+		iris_pattern_since(p, i);
 
 	p->weighted = p->folded = false;
 	for (i = 0; i < p->nsample; i++) {

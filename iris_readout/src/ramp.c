@@ -100,10 +100,12 @@ static bool allocate_workers(iris_ramp *ramp)
 	if (ramp->workspaces == NULL)
 		return false;
 	ramp->nworkspace = threads;
-	for (i = 0; i < threads; i++)
+	for (i = 0; i < threads; i++) {
 		if (!make_workspace(&ramp->workspaces[i],
 				    workspace_capacity(ramp)))
 			return false;
+		iris_references_start(ramp, &ramp->workspaces[i]);
+	}
 	return iris_pool_create(&ramp->pool, threads) == IRIS_OK;
 }
 
@@ -433,8 +435,10 @@ static void store(iris_ramp *ramp, const iris_read *read)
 	}
 	ramp->seconds[k] = read->seconds;
 	ramp->number[k] = (uint16_t)(ramp->npushed + 1);
-	if (ramp->engine == IRIS_ENGINE_SUM)
+	if (ramp->engine == IRIS_ENGINE_SUM) {
 		set_sample(ramp, k);
+		iris_pattern_since(&ramp->pattern, k);
+	}
 	ramp->nread++;
 }
 

@@ -16,35 +16,6 @@ void iris_strip_rows(const iris_ramp *ramp, size_t strip, size_t *y0,
 		: ramp->options.ny;
 }
 
-static void stage_map(iris_workspace *work, int which, const void *map,
-		      size_t index, size_t count)
-{
-	if (map != NULL)
-		memcpy(work->maps + (size_t)which * IRIS_STAGED,
-		       (const char *)map + index * sizeof(float),
-		       count * sizeof(float));
-}
-
-/* References of a stretch. */
-static void stage_maps(const iris_options *o, iris_workspace *work,
-		       size_t index, size_t count)
-{
-	const iris_linearity *linearity = &o->linearity;
-	size_t c;
-
-	stage_map(work, IRIS_MAP_GAIN, o->gain.map, index, count);
-	stage_map(work, IRIS_MAP_NOISE, o->read_noise.map, index, count);
-	stage_map(work, IRIS_MAP_LEVEL, o->saturation.map, index, count);
-	stage_map(work, IRIS_MAP_DQ, o->bad_pixels, index, count);
-	if (linearity->ncoef == 0)
-		return;
-	stage_map(work, IRIS_MAP_LIMIT, linearity->limit, index, count);
-	stage_map(work, IRIS_MAP_PEDESTAL, linearity->pedestal, index, count);
-	for (c = 0; c < linearity->ncoef; c++)
-		stage_map(work, IRIS_MAP_COEFF + (int)c, linearity->coeffs,
-			  c * iris_map_size(o) + index, count);
-}
-
 /*
  * Counts of the reads of a job, and of the first read of the ramp, and the
  * references, from x on up to the end of the stretch or of the row.
@@ -59,8 +30,7 @@ static void stage(const iris_job *job, size_t y, size_t x,
 	uint16_t *to = work->staged;
 	size_t k;
 
-	stage_maps(&ramp->options, work, iris_map_index(&ramp->options, y, x),
-		   count);
+	iris_references_stage(ramp, work, y, x, count);
 	ramp->kernels->stage(ramp->reads[0].counts + at, count,
 			     ramp->reads[0].order, to);
 	for (k = job->first; k < job->first + job->count; k++) {
@@ -513,6 +483,10 @@ static void sum_block(const iris_job *job, iris_workspace *work)
 			block->moment[l] = ramp->moment[i + l];
 		}
 	}
+	if (ramp->options.mode == IRIS_MODE_UTR
+	    && ramp->kernels->sum_up(&ramp->calibration, block, &ramp->pattern,
+				     job->first, job->count))
+		return;
 	for (k = job->first; k < job->first + job->count; k += m) {
 		m = job->first + job->count - k;
 		m = m < IRIS_BATCH ? m : IRIS_BATCH;

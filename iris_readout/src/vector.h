@@ -9,6 +9,9 @@
 #include "internal.h"
 
 #include <string.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 #ifndef IRIS_VECTOR
 #define IRIS_VECTOR 16
@@ -48,6 +51,16 @@ static inline vmask load_mask(const int32_t *lanes)
 	return *(const vmask *)(const void *)lanes;
 }
 
+static inline vmask load_flags(const uint32_t *lanes)
+{
+	return *(const vmask *)(const void *)lanes;
+}
+
+static inline void store_flags(uint32_t *lanes, vmask flags)
+{
+	*(vmask *)(void *)lanes = flags;
+}
+
 static inline vreal all(float value)
 {
 	return value - (vreal){0};
@@ -77,11 +90,17 @@ static inline vreal at_least_zero(vreal a)
 /* Counts of neighbouring pixels, at any even address. */
 static inline vreal load_counts(const uint16_t *counts)
 {
+#if defined(__AVX2__) && IRIS_VECTOR == 32 /* in one instruction */
+	const vmask wide = (vmask)_mm256_cvtepu16_epi32(
+		_mm_loadu_si128((const __m128i *)(const void *)counts));
+#else
 	vhalf half;
+	vmask wide;
 
 	memcpy(&half, counts, sizeof(half));
-	return __builtin_convertvector(__builtin_convertvector(half, vmask),
-				       vreal);
+	wide = __builtin_convertvector(half, vmask);
+#endif
+	return __builtin_convertvector(wide, vreal);
 }
 
 static inline bool any(vmask mask)

@@ -17,6 +17,8 @@ enum { READS = 12, NX = 70, ROOM = READS * IRIS_LANES };
 
 typedef struct fixture {
 	iris_block block;
+	_Alignas(64) float maps[IRIS_NMAP][IRIS_STAGED];
+	iris_references references; /* in maps */
 	/* The first read, then all of them. */
 	_Alignas(64) uint16_t staged[READS + 1][IRIS_STAGED];
 	float column[(READS + 1) * NX], row[(READS + 1) * 4];
@@ -29,17 +31,35 @@ typedef struct fixture {
 	iris_two_point table;
 } fixture;
 
-static void set_block(iris_block *b, numbers *n)
+static float *coeff(fixture *f, size_t c)
 {
+	return f->references.coeff + c * IRIS_STAGED;
+}
+
+static void set_block(fixture *f, numbers *n)
+{
+	iris_references *r = &f->references;
+	iris_block *b = &f->block;
 	size_t l;
 
-	memset(b, 0, sizeof(*b));
+	*r = (iris_references){
+		.gain = f->maps[0], .noise = f->maps[1], .extra = f->maps[2],
+		.variance = f->maps[3], .level = f->maps[4],
+		.pedestal = f->maps[5], .limit = f->maps[6],
+		.dq = (uint32_t *)(void *)f->maps[7], .coeff = f->maps[8],
+	};
 	b->count = IRIS_LANES;
+	b->gain = r->gain;
+	b->variance = r->variance;
+	b->level = r->level;
+	b->pedestal = r->pedestal;
+	b->limit = r->limit;
+	b->coeff = r->coeff;
 	for (l = 0; l < IRIS_LANES; l++) {
-		b->gain[l] = (float)(1.5 + uniform(n));
-		b->variance[l] = (float)(50.0 + 50.0 * uniform(n));
-		b->level[l] = 50000.0f;
-		b->limit[l] = HUGE_VALF;
+		r->gain[l] = (float)(1.5 + uniform(n));
+		r->variance[l] = (float)(50.0 + 50.0 * uniform(n));
+		r->level[l] = 50000.0f;
+		r->limit[l] = HUGE_VALF;
 		b->nusable[l] = b->saturated[l] = b->near_by[l] = IRIS_NEVER;
 		b->chi2[l] = NAN;
 	}
@@ -91,7 +111,7 @@ static void start(fixture *f, numbers *n)
 	memset(f, 0, sizeof(*f));
 	CHECK(iris_pattern_create(&f->pattern, READS) == IRIS_OK);
 	set_pattern(f, READS, false);
-	set_block(&f->block, n);
+	set_block(f, n);
 	set_charge(f, n);
 }
 
@@ -118,11 +138,10 @@ static void find_sets(void)
 			others[nother++] = k;
 }
 
-/* All of a block but the padding that nobody sets. */
+/* All that the kernels write to. */
 static bool same_block(const iris_block *a, const iris_block *b)
 {
-	return memcmp(a->gain, b->gain, sizeof(*a)
-		      - offsetof(iris_block, gain)) == 0;
+	return memcmp(a->dq, b->dq, sizeof(*a) - offsetof(iris_block, dq)) == 0;
 }
 
 /* No more samples than there are, as the fits expect. */
@@ -152,6 +171,12 @@ static void run_accumulate(const iris_kernels *k, fixture *f)
 	k->accumulate(&f->block, &f->pattern, 0, IRIS_BATCH, f->charge);
 	k->accumulate(&f->block, &f->pattern, IRIS_BATCH, READS - IRIS_BATCH,
 		      f->charge + IRIS_BATCH * IRIS_LANES);
+}
+
+static void run_sum_up(const iris_kernels *k, fixture *f)
+{
+	(void)k->sum_up(&f->calibration, &f->block, &f->pattern, 0,
+			f->pattern.nsample);
 }
 
 static void run_keep_last(const iris_kernels *k, fixture *f)
@@ -280,6 +305,7 @@ static void test_sets_agree(void)
 		}
 		compare_sets(run_scan, &f);
 		compare_sets(run_calibrate, &f);
+		compare_sets(run_sum_up, &f);
 		stop(&f);
 	}
 }
@@ -339,7 +365,7 @@ static void test_cuts(void)
 	start(&f, &n);
 	set_reads(&f, &n);
 	put_all(&f);
-	f.block.level[3] = 1500.0f; /* 1500 is saturated */
+	f.references.level[3] = 1500.0f; /* 1500 is saturated */
 	put(&f, 7, 4, 0);
 	put(&f, 5, 5, 65535);
 	put(&f, 9, 5, 0);
@@ -349,7 +375,7 @@ static void test_cuts(void)
 	run_calibrate(&iris_kernels_baseline, &f);
 	for (k = 0; k < READS; k++)
 		CHECK_CLOSE(f.charge[k * IRIS_LANES],
-			    100.0 * (double)k * (double)f.block.gain[0], 1e-2);
+			    100.0 * (double)k * (double)f.references.gain[0], 1e-2);
 	CHECK(f.block.nusable[0] >= READS && f.block.dq[0] == 0);
 	CHECK(f.block.saturated[3] == 5 && f.block.nusable[3] == 5);
 	CHECK(f.block.dq[3] == IRIS_DQ_MASK(IRIS_DQ_SATURATED));
@@ -380,7 +406,7 @@ static void test_end_of_a_row(void)
 	for (l = NX - 64; l < IRIS_LANES; l++)
 		CHECK(f.block.dq[l] == 0 && f.block.saturated[l] == IRIS_NEVER);
 	CHECK_CLOSE(f.charge[5], 0.0, 0.0);
-	CHECK_CLOSE(f.charge[IRIS_LANES + 5], 100.0 * (double)f.block.gain[5],
+	CHECK_CLOSE(f.charge[IRIS_LANES + 5], 100.0 * (double)f.references.gain[5],
 		    1e-3);
 	stop(&f);
 }
@@ -400,17 +426,18 @@ static void test_linearity_and_reference_levels(void)
 	f.calibration.row = f.row;
 	f.calibration.nrow = 1;
 	for (l = 0; l < IRIS_LANES; l++) {
-		f.block.coeff[0][l] = 3.0f;
-		f.block.coeff[1][l] = 1.0f;
-		f.block.coeff[2][l] = 0x1p-17f;
-		f.block.pedestal[l] = 400.0f;
+		coeff(&f, 0)[l] = 3.0f;
+		coeff(&f, 1)[l] = 1.0f;
+		coeff(&f, 2)[l] = 0x1p-17f;
+		f.references.pedestal[l] = 400.0f;
 	}
-	f.block.limit[1] = 1249.0f; /* between reads 6 and 7 */
-	f.block.coeff[2][2] = NAN;
-	f.block.coeff[1][3] = INFINITY;
-	f.block.pedestal[4] = NAN;
-	f.block.limit[5] = NAN; /* no limit */
-	iris_kernels_baseline.check_linearity(&f.block, 3);
+	f.references.limit[1] = 1249.0f; /* between reads 6 and 7 */
+	coeff(&f, 2)[2] = NAN;
+	coeff(&f, 1)[3] = INFINITY;
+	f.references.pedestal[4] = NAN;
+	f.references.limit[5] = NAN; /* no limit */
+	iris_kernels_baseline.check_linearity(&f.references, IRIS_LANES, 3);
+	memcpy(f.block.dq, f.references.dq, sizeof(f.block.dq));
 	run_calibrate(&iris_kernels_baseline, &f);
 	for (k = 0; k < READS; k++) {
 		const double x0 = 1000.0 - 400.0 - (double)f.column[0]
@@ -421,7 +448,7 @@ static void test_linearity_and_reference_levels(void)
 		const double y = x - x0 + (x * x - x0 * x0) / 131072.0;
 
 		CHECK_CLOSE(f.charge[k * IRIS_LANES],
-			    y * (double)f.block.gain[0], 2e-3);
+			    y * (double)f.references.gain[0], 2e-3);
 	}
 	CHECK(f.block.dq[0] == 0 && f.block.dq[5] == 0);
 	CHECK(f.block.nusable[1] == 7
@@ -433,7 +460,7 @@ static void test_linearity_and_reference_levels(void)
 
 		CHECK(f.block.dq[l] == IRIS_DQ_MASK(IRIS_DQ_NO_LIN_CORR));
 		CHECK_CLOSE(f.charge[IRIS_LANES + l],
-			    y * (double)f.block.gain[l], 1e-3);
+			    y * (double)f.references.gain[l], 1e-3);
 	}
 	stop(&f);
 }
@@ -447,10 +474,11 @@ static void test_result_beyond_all_numbers_is_not_used(void)
 	set_reads(&f, &n);
 	put_all(&f);
 	f.calibration.ncoef = 3;
-	f.block.coeff[1][0] = 1.0f;
-	f.block.coeff[2][0] = 1e32f; /* 1e38 for 1000 DN, too much later on */
-	f.block.limit[0] = NAN;
-	iris_kernels_baseline.check_linearity(&f.block, 3);
+	coeff(&f, 1)[0] = 1.0f;
+	coeff(&f, 2)[0] = 1e32f; /* 1e38 for 1000 DN, too much later on */
+	f.references.limit[0] = NAN;
+	iris_kernels_baseline.check_linearity(&f.references, IRIS_LANES, 3);
+	memcpy(f.block.dq, f.references.dq, sizeof(f.block.dq));
 	run_calibrate(&iris_kernels_baseline, &f);
 	CHECK(f.block.nusable[0] == 9); /* 1e32 x 1900^2 > 3.4e38 */
 	CHECK(f.block.dq[0] & IRIS_DQ_MASK(IRIS_DQ_NONLINEAR));
@@ -461,34 +489,165 @@ static void test_references_that_are_no_good(void)
 {
 	static fixture f;
 	static const float bad[] = {0.0f, -1.0f, NAN, INFINITY};
-	_Alignas(64) float extra[IRIS_LANES];
 	const uint32_t unusable = IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
+	const iris_references *r = &f.references;
 	numbers n = {6};
 	size_t l;
 
 	start(&f, &n);
 	for (l = 0; l < IRIS_LANES; l++) {
-		f.block.gain[l] = l < 4 ? bad[l] : 2.0f;
-		f.block.variance[l] = l >= 4 && l < 8 ? bad[l - 4] : 9.0f;
-		f.block.level[l] = l >= 8 && l < 12 ? bad[l - 8] : 1e6f;
-		extra[l] = 1.0f;
+		r->gain[l] = l < 4 ? bad[l] : 2.0f;
+		r->noise[l] = l >= 4 && l < 8 ? bad[l - 4] : 9.0f;
+		r->level[l] = l >= 8 && l < 12 ? bad[l - 8] : 1e6f;
+		r->extra[l] = 1.0f;
 	}
-	f.block.level[13] = 1200.5f;
-	iris_kernels_baseline.check_references(&f.block, extra, true);
+	r->level[13] = 1200.5f;
+	r->dq[14] = IRIS_DQ_MASK(IRIS_DQ_HOT);
+	iris_kernels_baseline.check_references(r, IRIS_LANES, true);
 	for (l = 0; l < 12; l++)
-		CHECK(f.block.dq[l] == (l < 4
+		CHECK(r->dq[l] == (l < 4
 			? unusable | IRIS_DQ_MASK(IRIS_DQ_NO_GAIN_VALUE)
 			: l < 8
 			? unusable | IRIS_DQ_MASK(IRIS_DQ_OTHER_BAD_PIXEL)
 			: IRIS_DQ_MASK(IRIS_DQ_NO_SAT_CHECK)));
-	CHECK_CLOSE(f.block.variance[12], 81.0 + 4.0, 1e-5);
-	CHECK_CLOSE(f.block.level[12], 65535.0, 0.0);
-	CHECK_CLOSE(f.block.level[13], 1200.5, 0.0);
-	CHECK(f.block.dq[13] == 0);
+	CHECK_CLOSE(r->variance[12], 81.0 + 4.0, 1e-5);
+	CHECK_CLOSE(r->level[12], 65535.0, 0.0);
+	CHECK_CLOSE(r->level[13], 1200.5, 0.0);
+	CHECK(r->dq[13] == 0 && r->dq[14] == IRIS_DQ_MASK(IRIS_DQ_HOT));
 	for (l = 0; l < IRIS_LANES; l++)
-		CHECK(isfinite(f.block.gain[l]) && isfinite(f.block.variance[l])
-		      && isfinite(f.block.level[l]));
+		CHECK(isfinite(r->gain[l]) && isfinite(r->variance[l])
+		      && isfinite(r->level[l]));
 	stop(&f);
+}
+
+/* References of all kinds: every set makes the same of them. */
+static void test_sets_agree_on_references(void)
+{
+	static const float odd[] = {0.0f, -1.0f, NAN, INFINITY, 7e4f, 0.5f};
+	static fixture plain, other;
+	numbers n = {7};
+	size_t i, l, m;
+
+	start(&plain, &n);
+	for (m = 0; m < 7 + 3; m++)
+		for (l = 0; l < IRIS_STAGED; l++)
+			plain.maps[m < 7 ? m : m + 1][l] = below(&n, 9) == 0
+				? odd[below(&n, 6)] : (float)(2.0 * uniform(&n));
+	other = plain;
+	iris_kernels_baseline.check_references(&plain.references, IRIS_STRETCH,
+					       true);
+	iris_kernels_baseline.check_linearity(&plain.references, IRIS_STRETCH,
+					      3);
+	for (i = 0; i < nother; i++) {
+		static fixture mine;
+
+		mine = other;
+		set_block(&mine, &n);
+		memcpy(mine.maps, other.maps, sizeof(mine.maps));
+		others[i]->check_references(&mine.references, IRIS_STRETCH,
+					    true);
+		others[i]->check_linearity(&mine.references, IRIS_STRETCH, 3);
+		CHECK(memcmp(mine.maps, plain.maps, sizeof(mine.maps)) == 0);
+	}
+	stop(&plain);
+}
+
+/* Sums at once are those of charge and accumulate, where all is usable. */
+static void test_sums_at_once(void)
+{
+	static fixture slow, fast;
+	const iris_kernels *k = &iris_kernels_baseline;
+	numbers n = {8};
+	size_t trial, l;
+
+	for (trial = 0; trial < 6; trial++) {
+		start(&slow, &n);
+		set_reads(&slow, &n);
+		slow.references.level[2] = 65535.0f;
+		slow.calibration.column = trial % 2 ? slow.column : NULL;
+		slow.calibration.row = slow.row;
+		slow.calibration.nrow = 1;
+		slow.calibration.ncoef = trial > 1 ? trial + 1 : 0;
+		for (l = 0; l < IRIS_LANES; l++) {
+			slow.references.level[l] = 65535.0f;
+			coeff(&slow, 2)[l] = 1e-7f;
+			slow.block.sum[l] = 3.0 + (double)l;
+		}
+		fast = slow;
+		run_calibrate(k, &slow);
+		run_accumulate(k, &slow);
+		CHECK(k->sum_up(&fast.calibration, &fast.block, &fast.pattern,
+				0, READS));
+		CHECK(same_block(&slow.block, &fast.block));
+		stop(&slow);
+	}
+}
+
+/* What cannot be summed up at once leaves no trace. */
+static void refuse(fixture *f, bool refused)
+{
+	static iris_block before;
+
+	before = f->block;
+	CHECK(iris_kernels_baseline.sum_up(&f->calibration, &f->block,
+					   &f->pattern, 0, READS) != refused);
+	CHECK(same_block(&before, &f->block) == refused);
+}
+
+static void test_sums_at_once_need_usable_reads(void)
+{
+	static fixture f;
+	numbers n = {9};
+
+	start(&f, &n);
+	set_reads(&f, &n);
+	put_all(&f);
+	f.calibration.ncoef = 3;
+	coeff(&f, 2)[5] = 1e-7f;
+	refuse(&f, false);
+	put(&f, 7, 63, 0);
+	refuse(&f, true);
+	put(&f, 7, 63, 50000);
+	refuse(&f, true);
+	put(&f, 7, 63, 49999);
+	refuse(&f, false);
+	f.references.limit[17] = 2050.0f; /* the last read has 2100 */
+	refuse(&f, true);
+	f.references.limit[17] = HUGE_VALF;
+	coeff(&f, 2)[5] = 1e32f; /* beyond all numbers */
+	refuse(&f, true);
+	coeff(&f, 2)[5] = 0.0f;
+	f.block.near_by[0] = 11;
+	refuse(&f, true);
+	f.block.near_by[0] = IRIS_NEVER;
+	f.block.nusable[1] = 3;
+	refuse(&f, true);
+	f.block.nusable[1] = IRIS_NEVER;
+	refuse(&f, false);
+	stop(&f);
+}
+
+/* A lane ends the same whatever the others have. */
+static void test_end_sums_of_equal_lanes(void)
+{
+	static fixture alike, mixed;
+	numbers n = {10};
+	size_t l;
+	int32_t usable;
+
+	for (usable = 0; usable <= READS; usable++) {
+		start(&alike, &n);
+		for (l = 0; l < IRIS_LANES; l++)
+			alike.block.nusable[l] = usable;
+		mixed = alike;
+		mixed.block.nusable[9] = usable == 0 ? 1 : usable - 1;
+		run_end_sums(&iris_kernels_baseline, &alike);
+		run_end_sums(&iris_kernels_baseline, &mixed);
+		for (l = 0; l < IRIS_LANES; l++)
+			CHECK(l == 9
+			      || alike.block.sum[l] == mixed.block.sum[l]);
+		stop(&alike);
+	}
 }
 
 /* --- fits ---------------------------------------------------------------- */
@@ -733,6 +892,10 @@ int main(void)
 	test_linearity_and_reference_levels();
 	test_result_beyond_all_numbers_is_not_used();
 	test_references_that_are_no_good();
+	test_sets_agree_on_references();
+	test_sums_at_once();
+	test_sums_at_once_need_usable_reads();
+	test_end_sums_of_equal_lanes();
 	test_likelihood();
 	test_likelihood_with_weights();
 	test_suspects();
