@@ -4,11 +4,15 @@
 
     IrisError                      anything we raise on purpose
     ├── UsageError                 the command line or a parameter is wrong           (exit status 2)
+    ├── DiskError                  a file system is full or cannot be written         (exit status 1)
     └── InputError                 an input cannot be used                            (exit status 1)
         ├── ReadError              a raw read is broken or contradicts its ramp
         ├── ProductError           a product, its metadata or its name cannot be used
         ├── AssociationError       an association or one of its members cannot be used
+        ├── ReplayError            a product cannot be made again
         └── ReferenceFileError     a reference file cannot be used
+            ├── CertificationError     it does not meet what the store asks for
+            ├── ContextError           a context or its rules cannot be used
             └── MissingReferenceError  no reference file fits
 
 Messages are one line, ``FILE: KEY or part: got …, expected …; remedy``; :func:`complaint` writes them.
@@ -20,12 +24,16 @@ from pathlib import Path
 
 __all__ = [
     "AssociationError",
+    "CertificationError",
+    "ContextError",
+    "DiskError",
     "InputError",
     "IrisError",
     "MissingReferenceError",
     "ProductError",
     "ReadError",
     "ReferenceFileError",
+    "ReplayError",
     "UsageError",
     "complaint",
 ]
@@ -41,6 +49,10 @@ class UsageError(IrisError):
     """The command line, an option or a parameter is wrong."""
 
     exit_status = 2
+
+
+class DiskError(IrisError):
+    """A file system is full or cannot be written; nothing was left behind."""
 
 
 class InputError(IrisError):
@@ -59,8 +71,20 @@ class AssociationError(InputError):
     """An association or one of its members cannot be used."""
 
 
+class ReplayError(InputError):
+    """A product cannot be made again from what it says of itself."""
+
+
 class ReferenceFileError(InputError):
     """A reference file cannot be used."""
+
+
+class CertificationError(ReferenceFileError):
+    """A reference file does not meet what the store asks of one."""
+
+
+class ContextError(ReferenceFileError):
+    """A context, or one of its rules files, cannot be used."""
 
 
 class MissingReferenceError(ReferenceFileError):

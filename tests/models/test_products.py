@@ -116,8 +116,10 @@ def test_hdus_are_those_of_the_contract(tmp_path, make):
             "sha256",
             "version",
             "context",
+            "member",
+            "flag",
         ]
-        assert hdus["INPUTS"].columns.names == ["file", "sha256"]
+        assert hdus["INPUTS"].columns.names == ["file", "sha256", "role"]
         header = hdus[0].header
         assert (header["DATAMODL"], header["DATALVL"]) == ("ImagerFrameModel", 1)
         assert header["FILENAME"] == "a.fits"
@@ -297,7 +299,7 @@ def test_rows_are_added_and_tables_are_emptied(make):
     model.inputs = None
     assert model.input_rows() == []
     model.add_inputs(iter([("c.fits", "3" * 64)]))
-    assert model.input_rows() == [{"file": "c.fits", "sha256": "3" * 64}]
+    assert model.input_rows() == [{"file": "c.fits", "sha256": "3" * 64, "role": ""}]
 
 
 def test_columns_of_another_program_survive(tmp_path, make):
@@ -329,7 +331,9 @@ def test_a_table_of_other_columns_is_refused(make):
         ProductError, match=r"^EVENTS: table: got columns: got a, expected also ramp"
     ):
         model.events = np.zeros(2, [("a", "i4")])
-    with pytest.raises(ProductError, match=r"^INPUTS: table: got row .*got 1 values, expected 2"):
+    with pytest.raises(
+        ProductError, match=r"^INPUTS: table: got row .*got 1 values, expected 2 to 3"
+    ):
         model.add_inputs([("only a name",)])
 
 

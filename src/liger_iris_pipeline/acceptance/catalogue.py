@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from liger_iris_pipeline.acceptance import readout
+import importlib
+
 from liger_iris_pipeline.acceptance.table import Group
 
 __all__ = ["all_groups"]
+
+_ORDER = ("readout", "night")
+"""Modules that give groups, in the order of the table."""
 
 
 def all_groups(*, quick: bool, seed: int) -> list[Group]:
@@ -14,18 +18,15 @@ def all_groups(*, quick: bool, seed: int) -> list[Group]:
     Parameters
     ----------
     quick : bool
-        Whether to leave out most cells, and the night.
+        Whether to leave out most cells, and the nights.
     seed : int
-        Seed of the night.
+        Seed of the nights.
 
     Returns
     -------
     list of Group
         In the order of the table.
     """
-    groups = readout.groups(quick=quick)
-    if quick:
-        return groups
-    from liger_iris_pipeline.acceptance.night import night  # brings all pipelines with it
-
-    return [*groups, night(seed=seed)]
+    home = "liger_iris_pipeline.acceptance"
+    modules = (importlib.import_module(f"{home}.{name}") for name in _ORDER)
+    return [group for module in modules for group in module.groups(quick=quick, seed=seed)]

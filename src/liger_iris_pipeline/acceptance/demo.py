@@ -24,7 +24,8 @@ from liger_iris_pipeline.acceptance.figures import (
 from liger_iris_pipeline.acceptance.table import Limit, Row, within
 from liger_iris_pipeline.algorithms.frame import wcs_from_header
 from liger_iris_pipeline.errors import UsageError, complaint
-from liger_iris_pipeline.pipelines.night import calibrate, reduce
+from liger_iris_pipeline.pipelines.calibrate import calibrate
+from liger_iris_pipeline.pipelines.night import reduce
 from liger_iris_pipeline.quicklook import draw_mosaics
 from liger_iris_pipeline.simulator import simulate, truth
 

@@ -319,7 +319,8 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
         Parameters
         ----------
         rows : iterable of sequence of str
-            Role, type, file, SHA-256, version, context of each.
+            Role, type, file, SHA-256, version, context of each; then, where there is something to say, the input
+            that it was used for (none: the science exposure) and a flag.
         """
         self._add_rows("calibrations", rows)
 
@@ -329,7 +330,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
         Parameters
         ----------
         rows : iterable of sequence of str
-            Base name and SHA-256 of each.
+            Base name and SHA-256 of each; then, where there are several, its role (science, sky, background, dark ...).
         """
         self._add_rows("inputs", rows)
 

@@ -20,7 +20,8 @@ def as_table(columns: Sequence[Column], content: Any) -> Table:
     Parameters
     ----------
     columns : sequence of mapping
-        ``name`` and ``datatype`` of each; ``[ascii, n]`` is a text of any width.
+        ``name`` and ``datatype`` of each; ``[ascii, n]`` is a text of any width. Columns with a ``default`` may be
+        left out: at the end of a row, or of an array.
     content : structured array, or iterable of sequences
         Rows. Columns of an array are found by name, whatever the case of its letters; those that
         the schema lacks follow.
@@ -37,11 +38,16 @@ def as_table(columns: Sequence[Column], content: Any) -> Table:
         If a column is missing or a row has another number of values.
     """
     if getattr(getattr(content, "dtype", None), "names", None) is None:
-        values = _values_of_rows(len(columns), content)
+        values = _values_of_rows(columns, content)
     else:
         columns = table_schema(columns, content)
         found = {name.lower(): name for name in content.dtype.names}
-        values = [content[found[column["name"].lower()]] for column in columns]
+        values = [
+            content[found[column["name"].lower()]]
+            if column["name"].lower() in found
+            else [column["default"]] * len(content)
+            for column in columns
+        ]
     arrays = [_column(column, value) for column, value in zip(columns, values, strict=True)]
     dtype = [
         (column["name"], a.dtype, a.shape[1:]) for column, a in zip(columns, arrays, strict=True)
@@ -52,12 +58,16 @@ def as_table(columns: Sequence[Column], content: Any) -> Table:
     return table
 
 
-def _values_of_rows(count: int, rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+def _values_of_rows(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     """Turn rows into columns."""
     rows = [tuple(row) for row in rows]
-    wrong = next((row for row in rows if len(row) != count), None)
+    optional = [column["default"] for column in columns if "default" in column]
+    count = len(columns)
+    wrong = next((r for r in rows if not count - len(optional) <= len(r) <= count), None)
     if wrong is not None:
-        raise ValueError(f"row {wrong}: got {len(wrong)} values, expected {count}")
+        expected = f"{count - len(optional)} to {count}" if optional else str(count)
+        raise ValueError(f"row {wrong}: got {len(wrong)} values, expected {expected}")
+    rows = [(*row, *optional[len(optional) + len(row) - count :]) for row in rows]
     return [[row[i] for row in rows] for i in range(count)]
 
 
@@ -102,13 +112,20 @@ def table_schema(columns: Sequence[Column], table: Any) -> list[dict[str, Any]]:
     """
     found = {name.lower(): name for name in table.dtype.names}
     known = {column["name"].lower() for column in columns}
-    if not known <= set(found):
-        missing = [column["name"] for column in columns if column["name"].lower() not in found]
+    missing = [
+        column["name"]
+        for column in columns
+        if column["name"].lower() not in found and "default" not in column
+    ]
+    if missing:
         got = ", ".join(table.dtype.names)
         raise ValueError(f"columns: got {got}, expected also {', '.join(missing)}")
     wide = []
     for column in columns:
         is_text = not isinstance(column["datatype"], str)
+        if column["name"].lower() not in found:
+            wide.append(dict(column))
+            continue
         own = _described(column["name"], table[found[column["name"].lower()]])
         wide.append({**column, "datatype": own["datatype"]} if is_text else dict(column))
     others = (name for name in table.dtype.names if name.lower() not in known)

@@ -1,15 +1,12 @@
 """A whole night: which exposures there are, what is made of them, and in which order.
 
 reads ─ associate ─► level 1 ─► level 2 ─► level 3 + catalogue + preview
-reads ─ associate ─► level 1 ─► master darks ─► master flats ─► store
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,29 +16,29 @@ from liger_iris_pipeline import associations, models
 from liger_iris_pipeline.associations import Association
 from liger_iris_pipeline.calibration import Store, find_store, load_rulebook
 from liger_iris_pipeline.errors import (
-    InputError,
-    MissingReferenceError,
     ProductError,
     ReadError,
-    ReferenceFileError,
     UsageError,
     complaint,
 )
 from liger_iris_pipeline.instrument.detectors import IMAGER_DETECTORS
-from liger_iris_pipeline.models.naming import product_name
-from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
-from liger_iris_pipeline.pipelines.calibrations import CreateDarkPipeline, CreateFlatPipeline
+from liger_iris_pipeline.models.reads import RawExposure
 from liger_iris_pipeline.pipelines.imager_level2 import ImagerLevel2Pipeline
 from liger_iris_pipeline.pipelines.imager_level3 import ImagerLevel3Pipeline
+from liger_iris_pipeline.pipelines.inputs import (
+    Progress,
+    file_name,
+    raw_exposures,
+    raw_files,
+    refs_option,
+    silent,
+)
 from liger_iris_pipeline.pipelines.level1 import Level1Step
 
-__all__ = ["calibrate", "reduce"]
+__all__ = ["reduce"]
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-
-ENDINGS = (".fits", ".fits.gz")
 LIGHT = {"SCI": "science", "SKY": "sky"}
 """Exposures that `reduce` takes, by IMTYPE; the others are for `calibrate`."""
 NEEDED = {"iris_dark_subtract": "dark", "iris_flat_field": "flat"}
@@ -60,10 +57,6 @@ class _Plan:
         return [association for association in self.associations if association.asn_type == kind]
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
 def reduce(
     inputs: Sequence[Path],
     out: Path,
@@ -73,7 +66,7 @@ def reduce(
     require: str = "",
     overwrite: bool = False,
     skip_bad_reads: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> list[Path]:
     """Reduce raw reads to frames and mosaics.
 
@@ -112,7 +105,7 @@ def reduce(
     if len(inputs) == 1 and inputs[0].suffix == ".json" and _level_of(inputs[0]) > 0:
         return _reduce_products(inputs[0], out, refs, skipped, overwrite=overwrite)
     folder, plan = _plan(inputs, skip_bad_reads=skip_bad_reads)
-    store = _refs_option(refs, folder)
+    store = refs_option(refs, folder)
     common = {
         "refs": store,
         "require": require,
@@ -153,7 +146,7 @@ def _run(
     for count, exposure in enumerate(plan.exposures.values()):
         progress("level 1", count, len(plan.exposures))
         Level1Step(**common).run(exposure)
-        products.append(out / _file_name(exposure.first.header, 1))
+        products.append(out / file_name(exposure.first.header, 1))
     progress("level 1", len(plan.exposures), len(plan.exposures))
     steps = {name: {"skip": True} for name in skipped if name in ImagerLevel2Pipeline.step_defs}
     second = plan.of_type("level2")
@@ -190,7 +183,7 @@ def _plan(inputs: Sequence[Path], *, skip_bad_reads: bool) -> tuple[Path, _Plan]
     folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
     found = [
         e
-        for e in _raw_exposures(_files(inputs), skip_bad_reads=skip_bad_reads)
+        for e in raw_exposures(raw_files(inputs), skip_bad_reads=skip_bad_reads)
         if e.imtype in LIGHT
     ]
     if not any(exposure.imtype == "SCI" for exposure in found):
@@ -269,66 +262,6 @@ class _Cast:
         return self.exposure.stem
 
 
-def _files(inputs: Sequence[Path]) -> list[Path]:
-    """List the raw files of a folder, or the files given."""
-    for path in inputs:
-        if not path.exists():
-            raise ReadError(
-                complaint(
-                    str(path),
-                    "path",
-                    "nothing there",
-                    "a folder, an association or reads",
-                    "check the path",
-                )
-            )
-    if len(inputs) > 1 and any(path.is_dir() for path in inputs):
-        raise UsageError(
-            complaint(
-                "reduce",
-                "inputs",
-                "a folder among others",
-                "one folder, or files",
-                "run it once per folder",
-            )
-        )
-    if not inputs[0].is_dir():
-        return list(inputs)
-    found = sorted(
-        p for p in inputs[0].iterdir() if p.name.endswith(ENDINGS) and not p.name.startswith(".")
-    )
-    raw = [path for path in found if not _is_product(path)]
-    if not raw:
-        raise ReadError(
-            complaint(
-                str(inputs[0]),
-                "folder",
-                "no raw FITS file",
-                "reads (*.fits, *.fits.gz)",
-                "check the path",
-            )
-        )
-    return raw
-
-
-def _is_product(path: Path) -> bool:
-    """Say whether a file in a folder of reads is a product or reference and so not meant."""
-    try:
-        header = models.read_metadata(path)
-    except InputError:
-        return False
-    return header.get("DATALVL") not in (None, 0) or "REFTYPE" in header
-
-
-def _raw_exposures(files: Iterable[Path], *, skip_bad_reads: bool) -> list[RawExposure]:
-    """Check raw files and group them, passing on what should be known."""
-    scan = scan_reads(files, skip_bad=skip_bad_reads)
-    exposures, notes = group_exposures(scan.reads)
-    for note in (*scan.warnings, *notes):
-        logger.warning("%s", note)
-    return exposures
-
-
 def _imager(exposures: Sequence[RawExposure]) -> list[RawExposure]:
     """Leave out exposures for which there is no recipe beyond level 1."""
     for exposure in exposures:
@@ -374,16 +307,6 @@ def _required_types(require: str) -> frozenset[str]:
             complaint("--require", "type", unknown[0], f"one of {types}", "correct the name")
         )
     return names
-
-
-def _refs_option(refs: Path | None, folder: Path) -> str | None:
-    """Give the store's folder; None where there is none at all."""
-    try:
-        return str(find_store(refs, folder).path)
-    except MissingReferenceError:
-        if refs is not None:
-            raise
-        return None
 
 
 def _check_references(
@@ -434,16 +357,11 @@ def _output_names(plan: _Plan) -> list[str]:
     """Name the files a plan makes, relative to the folder of the products."""
     made = [association.products[0].name for association in plan.associations]
     return [
-        *(_file_name(exposure.first.header, 1) for exposure in plan.exposures.values()),
+        *(file_name(exposure.first.header, 1) for exposure in plan.exposures.values()),
         *(f"{name}.fits" for name in made),
         *(f"{mosaic.products[0].name}_cat.ecsv" for mosaic in plan.of_type("level3")),
         *(f"associations/{name}.json" for name in made),
     ]
-
-
-def _file_name(header: Mapping[str, Any], level: int) -> str:
-    """Name a product with its ending."""
-    return product_name(header, level).removesuffix(".fits") + ".fits"
 
 
 def _write(
@@ -452,7 +370,7 @@ def _write(
     """Write an association of raw exposures as one of their products of a level."""
     product = association.products[0]
     members = tuple(
-        replace(m, expname=_file_name(plan.exposures[m.expname].first.header, level), sha256=None)
+        replace(m, expname=file_name(plan.exposures[m.expname].first.header, level), sha256=None)
         for m in product.members
     )
     moved = replace(association, products=(replace(product, members=members),), folder=out)
@@ -490,108 +408,5 @@ def _reduce_products(
     )
     model = pipeline.run(str(path))
     return (
-        _level3_products(out, name) if level == 2 else [out / _file_name(model.header_mapping(), 2)]
+        _level3_products(out, name) if level == 2 else [out / file_name(model.header_mapping(), 2)]
     )
-
-
-# --- calibrations --------------------------------------------------------------------------------
-
-
-def calibrate(
-    data: Path,
-    out: Path,
-    *,
-    refs: Path | None = None,
-    skip_bad_reads: bool = False,
-    progress: Progress = _silent,
-) -> list[Path]:
-    """Make master darks and flats of the reads in a folder and put them into a store.
-
-    The store also receives the references that were used on the way (gain, linearity …), so that it serves
-    `reduce` by itself. Nothing in it is ever replaced: a second run adds new versions.
-
-    Parameters
-    ----------
-    data : Path
-        Folder with the dark and flat reads.
-    out : Path
-        Store that receives the masters; made if it is not there.
-    refs : Path, optional
-        Store with the references they need; default as for :func:`reduce`.
-    skip_bad_reads : bool
-        Go on without reads that cannot be used.
-    progress : callable
-        Called with stage, parts done, parts in all.
-
-    Returns
-    -------
-    list of Path
-        Masters in the store.
-
-    Raises
-    ------
-    InputError
-        If an input cannot be used or there are no darks and flats.
-    """
-    exposures = [
-        e
-        for e in _raw_exposures(_files([data]), skip_bad_reads=skip_bad_reads)
-        if e.imtype in ("DARK", "FLAT")
-    ]
-    if not exposures:
-        raise ReadError(
-            complaint(
-                str(data),
-                "IMTYPE",
-                "no dark and no flat",
-                "reads with IMTYPE DARK or FLAT",
-                "check the folder",
-            )
-        )
-    source = _refs_option(refs, data)
-    new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    store = Store(str(out))
-    try:
-        if source is not None and Path(source).resolve() != out.resolve():
-            _adopt(Path(source), store)
-        with tempfile.TemporaryDirectory(prefix=".calibrating-", dir=out) as work:
-            return _make_masters(exposures, store, Path(work), progress)
-    except BaseException:
-        if new:
-            shutil.rmtree(out)
-        raise
-
-
-def _adopt(source: Path, store: Store) -> None:
-    """Take the references of another store over, except masters that are made anew."""
-    for path in sorted(p for p in source.iterdir() if p.name.endswith(ENDINGS)):
-        try:
-            if str(models.read_metadata(path).get("REFTYPE")).upper() not in ("DARK", "FLAT"):
-                store.add(path)
-        except ReferenceFileError as error:
-            logger.warning("%s", error)
-
-
-def _make_masters(
-    exposures: Sequence[RawExposure], store: Store, work: Path, progress: Progress
-) -> list[Path]:
-    """Fit the ramps, then make the darks, then the flats, which need them."""
-    common = {"refs": str(store.path), "save_results": True, "output_dir": str(work)}
-    frames = {}
-    for count, exposure in enumerate(exposures):
-        progress("calibration ramps", count, len(exposures))
-        Level1Step(**common, events=False, chi2=False).run(exposure)
-        frames[exposure.name] = work / _file_name(exposure.first.header, 1)
-    progress("calibration ramps", len(exposures), len(exposures))
-    made = associations.generate(exposures, kinds=("dark", "flat"), folder=work)
-    masters = []
-    for count, association in enumerate(made):
-        progress("masters", count, len(made))
-        maker = CreateDarkPipeline if association.asn_type == "dark" else CreateFlatPipeline
-        paths = [frames[member.expname] for member in association.members]
-        model = maker(refs=str(store.path)).run(*[str(path) for path in paths])
-        model.meta.reference.version = store.next_version(model.header_mapping())
-        masters.append(store.add(model.save, model.header_mapping()).path)
-    progress("masters", len(made), len(made))
-    return masters

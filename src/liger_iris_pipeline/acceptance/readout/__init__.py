@@ -21,13 +21,15 @@ from liger_iris_pipeline.acceptance.table import Group
 __all__ = ["groups"]
 
 
-def groups(*, quick: bool, estimator: str = "likelihood") -> list[Group]:
+def groups(*, quick: bool, seed: int = 0, estimator: str = "likelihood") -> list[Group]:
     """Give the groups of rows of the readout library.
 
     Parameters
     ----------
     quick : bool
         Whether to leave out most cells.
+    seed : int
+        Not used: cells have seeds of their own.
     estimator : str
         Estimator to hold against the limits of the likelihood fit.
 

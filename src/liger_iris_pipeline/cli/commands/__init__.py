@@ -1,0 +1,1 @@
+"""The commands of ``iris-drs``: a module each, whose ``add`` describes it on the command line."""
