@@ -27,14 +27,6 @@ enum { HEAD = 4 }; /* resultants of one read at the start */
  */
 #define STRICTER 1.2
 
-/* What is done with one read of a batch. */
-typedef struct operation {
-	size_t merge;  /* pairs from this resultant on first; 0: none */
-	size_t nmerge; /* resultants from there on */
-	size_t slot;   /* then into this one */
-	bool opens;    /* as its first read */
-} operation;
-
 struct iris_fold {
 	size_t npixel;
 	float *sum;       /* (MAX_RESULTANTS, npixel) e- */
@@ -46,7 +38,7 @@ struct iris_fold {
 	size_t most;      /* reads a new resultant takes */
 	size_t first[IRIS_MAX_RESULTANTS]; /* index of its first read */
 	size_t count[IRIS_MAX_RESULTANTS];
-	operation operations[IRIS_BATCH];
+	iris_fold_batch batch;
 };
 
 iris_status iris_fold_create(iris_fold **fold, size_t npixel)
@@ -57,11 +49,11 @@ iris_status iris_fold_create(iris_fold **fold, size_t npixel)
 	if (f == NULL)
 		return IRIS_ERROR_MEMORY;
 	f->npixel = npixel;
-	f->sum = iris_reserve(IRIS_MAX_RESULTANTS * npixel, sizeof(float));
-	f->broken = iris_reserve(npixel, sizeof(*f->broken));
-	f->last = iris_reserve(npixel, sizeof(float));
-	f->charge = iris_reserve(npixel, sizeof(float));
-	f->time = iris_reserve(npixel, sizeof(float));
+	f->sum = iris_reserve_planes(IRIS_MAX_RESULTANTS * npixel, sizeof(float));
+	f->broken = iris_reserve_planes(npixel, sizeof(*f->broken));
+	f->last = iris_reserve_planes(npixel, sizeof(float));
+	f->charge = iris_reserve_planes(npixel, sizeof(float));
+	f->time = iris_reserve_planes(npixel, sizeof(float));
 	if (f->sum == NULL || f->broken == NULL || f->last == NULL
 	    || f->charge == NULL || f->time == NULL)
 		return IRIS_ERROR_MEMORY;
@@ -108,44 +100,84 @@ static size_t merge_start(size_t most)
 	return start;
 }
 
-/* Make room: the plan of it goes into the operation, the counts change. */
-static void plan_merge(iris_fold *f, operation *o)
+static bool is_full(const iris_fold *f)
+{
+	return f->nresultant == IRIS_MAX_RESULTANTS
+		&& f->count[f->nresultant - 1] == f->most;
+}
+
+/* Make room: the plan of it goes into the step, the counts change. */
+static void plan_merge(iris_fold *f, iris_fold_step *s)
 {
 	size_t r, to;
 
 	f->most *= 2;
-	to = o->merge = merge_start(f->most);
-	o->nmerge = f->nresultant - o->merge;
+	to = s->merge = merge_start(f->most);
+	s->nmerge = f->nresultant - s->merge;
 	for (r = to; r < f->nresultant; r += 2, to++) {
 		f->first[to] = f->first[r];
 		f->count[to] = f->count[r] + f->count[r + 1];
 	}
 	f->nresultant = to;
+	f->batch.low = s->merge < f->batch.low ? s->merge : f->batch.low;
 }
 
-/* Decide what happens to reads [first, first + count). */
+static void plan_read(iris_fold *f, size_t read, iris_fold_step *s)
+{
+	if (is_full(f))
+		plan_merge(f, s);
+	s->opens = f->nresultant == 0
+		|| f->count[f->nresultant - 1] >= f->most;
+	if (s->opens) {
+		f->first[f->nresultant] = read;
+		f->count[f->nresultant] = 0;
+		f->nresultant++;
+	}
+	s->slot = f->nresultant - 1;
+	f->count[s->slot]++;
+	f->batch.low = s->slot < f->batch.low ? s->slot : f->batch.low;
+}
+
+/* What the test of single reads needs to know. */
+static void plan_test(const iris_ramp *ramp, iris_fold_batch *b)
+{
+	const double *seconds = ramp->seconds + b->first;
+	size_t k;
+
+	b->square = (float)(STRICTER * STRICTER * ramp->options.jump_sigma
+			    * ramp->options.jump_sigma);
+	for (k = b->first > 0 ? 0 : 1; k < b->count; k++)
+		b->step[k].seconds = (float)(seconds[k]
+					     - seconds[(ptrdiff_t)k - 1]);
+	if (b->first > 0)
+		return;
+	for (k = 1; k < b->count; k++)
+		b->inverse[k - 1] = (float)(1.0 / (seconds[k]
+						   - seconds[k - 1]));
+	b->whole = (float)(seconds[b->count - 1] - seconds[0]) / 1.414f;
+}
+
+/*
+ * Decide what happens to reads [first, first + count).  Where more reads are
+ * there already, room for them is made at once: fewer resultants are in memory
+ * together with reads that are still kept.
+ */
 void iris_fold_plan(iris_ramp *ramp, size_t first, size_t count)
 {
 	iris_fold *f = ramp->fold;
+	iris_fold_batch *b = &f->batch;
 	size_t k;
 
-	for (k = 0; k < count; k++) {
-		operation *o = &f->operations[k];
-		const size_t n = f->nresultant;
-
-		memset(o, 0, sizeof(*o));
-		if (n == IRIS_MAX_RESULTANTS && f->count[n - 1] == f->most)
-			plan_merge(f, o);
-		o->opens = f->nresultant == 0
-			|| f->count[f->nresultant - 1] >= f->most;
-		if (o->opens) {
-			f->first[f->nresultant] = first + k;
-			f->count[f->nresultant] = 0;
-			f->nresultant++;
-		}
-		o->slot = f->nresultant - 1;
-		f->count[o->slot]++;
-	}
+	*b = (iris_fold_batch){
+		.first = first, .count = count, .before = f->nresultant,
+		.low = IRIS_MAX_RESULTANTS,
+	};
+	for (k = 0; k < count; k++)
+		plan_read(f, first + k, &b->step[k]);
+	if (is_full(f) && ramp->nread > first + count)
+		plan_merge(f, &b->step[count]);
+	b->after = f->nresultant;
+	plan_test(ramp, b);
 }
 
 /* The samples that the fit sees. */
@@ -175,123 +207,6 @@ void iris_fold_pattern(iris_ramp *ramp)
 	iris_pattern_complete(p);
 }
 
-/* --- test of single reads ------------------------------------------------ */
-
-/* Median of the seven differences of eight reads, per lane, as rates. */
-static void median_rate(const float *charge, const double *seconds,
-			float *rate)
-{
-	enum { N = IRIS_BATCH - 1 };
-	_Alignas(64) float r[N][IRIS_LANES];
-	size_t i, j, l;
-
-	for (i = 0; i < N; i++) {
-		const float inverse = (float)(1.0 / (seconds[i + 1]
-						     - seconds[i]));
-
-		for (l = 0; l < IRIS_LANES; l++)
-			r[i][l] = (charge[(i + 1) * IRIS_LANES + l]
-				   - charge[i * IRIS_LANES + l]) * inverse;
-	}
-	for (i = 0; i < N; i++) { /* odd-even transposition */
-		for (j = i & 1; j + 1 < N; j += 2) {
-			for (l = 0; l < IRIS_LANES; l++) {
-				const float a = r[j][l], b = r[j + 1][l];
-
-				r[j][l] = a < b ? a : b;
-				r[j + 1][l] = a < b ? b : a;
-			}
-		}
-	}
-	memcpy(rate, r[N / 2], sizeof(r[0]));
-}
-
-typedef struct trial {
-	_Alignas(64) float rate[IRIS_LANES];  /* e-/s */
-	_Alignas(64) float noise[IRIS_LANES]; /* variance of the rate */
-	_Alignas(64) float excess[IRIS_LANES];
-	_Alignas(64) float variance[IRIS_LANES];
-	_Alignas(64) int32_t hit[IRIS_LANES];
-} trial;
-
-static void expect(const iris_fold *f, const iris_block *block, size_t i,
-		   size_t first, const float *charge, const double *seconds,
-		   trial *t)
-{
-	size_t l;
-
-	const float whole = first == 0
-		? (float)(seconds[IRIS_BATCH - 1] - seconds[0]) / 1.414f : 0.0f;
-
-	if (first == 0)
-		median_rate(charge, seconds, t->rate);
-	for (l = 0; l < block->count && first > 0; l++) {
-		const float time = f->time[i + l];
-
-		t->rate[l] = time > 0.0f ? f->charge[i + l] / time : 0.0f;
-	}
-	for (l = 0; l < IRIS_LANES; l++) {
-		/* Of a median of seven: that of the mean, half as much again. */
-		const float time = first == 0
-			? (block->nusable[l] >= IRIS_BATCH ? whole : 0.0f)
-			: l < block->count ? f->time[i + l] : 0.0f;
-		const float rate = t->rate[l] > 0.0f ? t->rate[l] : 0.0f;
-
-		/* Nothing is known of a pixel that was cut at once. */
-		t->noise[l] = time > 0.0f
-			? (2.0f * block->variance[l] / time + rate) / time
-			: HUGE_VALF;
-	}
-}
-
-/* Which lanes jump between the charges `before` and `now`. */
-static void try_read(const iris_block *block, const float *before,
-		     const float *now, float step, float square, int32_t k,
-		     trial *t)
-{
-	size_t l;
-
-	for (l = 0; l < IRIS_LANES; l++) {
-		const float rate = t->rate[l] > 0.0f ? t->rate[l] : 0.0f;
-
-		t->excess[l] = now[l] - before[l] - t->rate[l] * step;
-		t->variance[l] = 2.0f * block->variance[l] + rate * step
-			+ t->noise[l] * (step * step);
-		t->hit[l] = (t->excess[l] * t->excess[l]
-			     > square * t->variance[l])
-			& (k < block->nusable[l]);
-	}
-}
-
-/* Sums of the differences that count, and marks for those that do not. */
-static void note_read(iris_ramp *ramp, size_t strip, const iris_block *block,
-		      size_t k, const float *before, const float *now,
-		      float step, const trial *t, const operation *o)
-{
-	iris_fold *f = ramp->fold;
-	const size_t i = block->y * ramp->options.nx + block->x;
-	const uint32_t bits = (uint32_t)(o->opens ? 1u : 3u) << o->slot;
-	size_t l;
-
-	for (l = 0; l < block->count; l++) {
-		const bool counts = (int32_t)k < block->nusable[l]
-			&& !t->hit[l];
-
-		f->charge[i + l] += counts ? now[l] - before[l] : 0.0f;
-		f->time[i + l] += counts ? step : 0.0f;
-	}
-	for (l = 0; l < block->count; l++) {
-		if (!t->hit[l]
-		    || (block->dq[l] & IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE)))
-			continue;
-		f->broken[i + l] |= bits;
-		iris_event_jump(ramp, strip, block, l, ramp->number[k],
-				(double)t->excess[l],
-				(double)t->excess[l]
-				/ sqrt((double)t->variance[l]));
-	}
-}
-
 /* --- folding ------------------------------------------------------------- */
 
 /* Bit r of resultants merged in pairs from `start` on. */
@@ -309,38 +224,94 @@ static uint32_t merge_bits(uint32_t bits, size_t start)
 	return merged;
 }
 
-static void merge(const iris_fold *f, const operation *o, size_t i,
-		  size_t count)
+static void merge_broken(uint32_t *broken, size_t count, size_t start)
 {
-	size_t r, to = o->merge, l;
-
-	for (r = o->merge; r < o->merge + o->nmerge; r += 2, to++) {
-		const float *a = f->sum + r * f->npixel + i;
-		const float *b = a + f->npixel;
-		float *out = f->sum + to * f->npixel + i;
-
-		for (l = 0; l < count; l++)
-			out[l] = a[l] + b[l];
-	}
-	for (l = 0; l < count; l++)
-		if (f->broken[i + l] != 0)
-			f->broken[i + l] = merge_bits(f->broken[i + l],
-						      o->merge);
-}
-
-static void fold_read(const iris_fold *f, const operation *o, size_t i,
-		      size_t count, const float *charge)
-{
-	float *sum = f->sum + o->slot * f->npixel + i;
 	size_t l;
 
-	if (o->nmerge > 0)
-		merge(f, o, i, count);
-	if (o->opens)
-		memcpy(sum, charge, count * sizeof(*sum));
-	else
-		for (l = 0; l < count; l++)
-			sum[l] += charge[l];
+	for (l = 0; l < count; l++)
+		if (broken[l] != 0)
+			broken[l] = merge_bits(broken[l], start);
+}
+
+/* Marks of lanes that jump in read k of a batch. */
+static void note_read(iris_ramp *ramp, size_t strip, const iris_block *block,
+		      size_t k, const iris_folded *state, uint32_t *broken)
+{
+	const iris_fold_batch *b = &ramp->fold->batch;
+	const iris_fold_step *s = &b->step[k];
+	const uint32_t bits = (uint32_t)(s->opens ? 1u : 3u) << s->slot;
+	size_t l;
+
+	for (l = 0; l < block->count; l++) {
+		const double excess = (double)state->excess[k][l];
+
+		if (!(state->hit[k] >> l & 1)
+		    || (block->dq[l] & IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE)))
+			continue;
+		broken[l] |= bits;
+		iris_event_jump(ramp, strip, block, l,
+				ramp->number[b->first + k], excess,
+				excess / sqrt((double)state->variance[k][l]));
+	}
+}
+
+static void note_batch(iris_ramp *ramp, size_t strip, const iris_block *block,
+		       const iris_folded *state)
+{
+	const iris_fold *f = ramp->fold;
+	const iris_fold_batch *b = &f->batch;
+	uint32_t *broken = f->broken + block->y * ramp->options.nx + block->x;
+	size_t k;
+
+	if (b->first == 0)
+		memset(broken, 0, block->count * sizeof(*broken));
+	for (k = 0; k <= b->count; k++) {
+		if (b->step[k].nmerge > 0)
+			merge_broken(broken, block->count, b->step[k].merge);
+		if (k < b->count && state->hit[k] != 0)
+			note_read(ramp, strip, block, k, state, broken);
+	}
+}
+
+/* `count` pixels of a plane to the lanes of a block, 0 in the others. */
+static void to_lanes(const float *plane, size_t count, float *lanes)
+{
+	for (size_t l = 0; l < IRIS_LANES; l += 16)
+		__builtin_prefetch(plane + IRIS_LANES + l, 1);
+	memcpy(lanes, plane, count * sizeof(*lanes));
+	memset(lanes + count, 0, (IRIS_LANES - count) * sizeof(*lanes));
+}
+
+/* What the batch needs of the reads before it; nothing before the first. */
+static void load_state(const iris_fold *f, size_t i, size_t count,
+		       iris_folded *state)
+{
+	const iris_fold_batch *b = &f->batch;
+	size_t r;
+
+	for (r = b->low; r < b->before; r++)
+		to_lanes(f->sum + r * f->npixel + i, count, state->sum[r]);
+	if (!(b->square > 0.0f))
+		return;
+	to_lanes(f->last + i, b->first > 0 ? count : 0, state->last);
+	to_lanes(f->charge + i, b->first > 0 ? count : 0, state->charge);
+	to_lanes(f->time + i, b->first > 0 ? count : 0, state->time);
+}
+
+static void store_state(const iris_fold *f, size_t i, size_t count,
+			const iris_folded *state)
+{
+	const size_t bytes = count * sizeof(float);
+	const iris_fold_batch *b = &f->batch;
+	size_t r;
+
+	for (r = b->low; r < b->after; r++)
+		memcpy(f->sum + r * f->npixel + i, state->sum[r], bytes);
+	if (!(b->square > 0.0f))
+		return;
+	memcpy(f->last + i, state->last, bytes);
+	memcpy(f->charge + i, state->charge, bytes);
+	memcpy(f->time + i, state->time, bytes);
 }
 
 static void fold_block(const iris_job *job, size_t strip,
@@ -348,43 +319,14 @@ static void fold_block(const iris_job *job, size_t strip,
 {
 	iris_ramp *ramp = job->ramp;
 	iris_fold *f = ramp->fold;
-	iris_block *block = &work->block;
+	const iris_block *block = &work->block;
 	const size_t i = block->y * ramp->options.nx + block->x;
-	const double *seconds = ramp->seconds + job->first;
-	const float square = (float)(STRICTER * STRICTER
-				     * ramp->options.jump_sigma
-				     * ramp->options.jump_sigma);
-	_Alignas(64) float last[IRIS_LANES] = {0};
-	trial t = {0};
-	size_t k;
+	iris_folded state;
 
-	if (job->first > 0)
-		memcpy(last, f->last + i, block->count * sizeof(*last));
-	else
-		memset(f->broken + i, 0, block->count * sizeof(*f->broken));
-	if (job->first == 0)
-		for (k = 0; k < block->count; k++)
-			f->charge[i + k] = f->time[i + k] = 0.0f;
-	if (square > 0.0f && (job->first > 0 || job->count == IRIS_BATCH))
-		expect(f, block, i, job->first, work->charge, seconds, &t);
-	for (k = 0; k < job->count; k++) {
-		const float *now = work->charge + k * IRIS_LANES;
-		const float *before = k > 0 ? now - IRIS_LANES : last;
-		const operation *o = &f->operations[k];
-
-		fold_read(f, o, i, block->count, now);
-		if (job->first + k == 0 || !(square > 0.0f))
-			continue;
-		try_read(block, before, now,
-			 (float)(seconds[k] - seconds[(ptrdiff_t)k - 1]),
-			 square, (int32_t)(job->first + k), &t);
-		note_read(ramp, strip, block, job->first + k, before, now,
-			  (float)(seconds[k] - seconds[(ptrdiff_t)k - 1]), &t,
-			  o);
-	}
-	memcpy(f->last + i,
-	       work->charge + (job->count - 1) * IRIS_LANES,
-	       block->count * sizeof(*f->last));
+	load_state(f, i, block->count, &state);
+	ramp->kernels->fold(&f->batch, block, work->charge, &state);
+	store_state(f, i, block->count, &state);
+	note_batch(ramp, strip, block, &state);
 }
 
 /* The rows of a strip of copied reads are not needed any more. */
@@ -394,10 +336,12 @@ static void release(const iris_job *job, size_t y0, size_t y1)
 	const size_t row = 2 * ramp->options.nx;
 	size_t k;
 
-	for (k = job->first; k < job->first + job->count; k++)
-		if (k > 0 && k < ramp->nslot)
-			iris_discard(ramp->arena + (k * ramp->options.ny + y0)
-				     * row, (y1 - y0) * row);
+	for (k = job->first; k < job->first + job->discard; k++) {
+		unsigned char *slot = ramp->reads[iris_entry(k)].slot;
+
+		if (k > 0 && slot != NULL) /* the first one is the origin */
+			iris_discard(slot + y0 * row, (y1 - y0) * row);
+	}
 }
 
 static void calibrate_and_fold(const iris_job *job, size_t strip,
@@ -422,8 +366,7 @@ void iris_strip_fold(const iris_job *job, size_t strip, iris_workspace *work)
 
 	iris_strip_walk(job, strip, work, calibrate_and_fold);
 	iris_strip_rows(job->ramp, strip, &y0, &y1);
-	if (job->ramp->releasing)
-		release(job, y0, y1);
+	release(job, y0, y1);
 }
 
 /* Means of the resultants of a block, what is usable and what is broken. */
@@ -435,21 +378,13 @@ void iris_fold_load(const iris_ramp *ramp, iris_block *block, float *charge,
 	size_t r, l;
 
 	iris_block_resume(ramp, block);
-	for (r = 0; r < f->nresultant; r++) {
-		const float scale = 1.0f / (float)f->count[r];
-
-		for (l = 0; l < IRIS_LANES; l++)
-			charge[r * IRIS_LANES + l] = l < block->count
-				? f->sum[r * f->npixel + i + l] * scale : 0.0f;
-	}
+	for (r = 0; r < f->nresultant; r++)
+		to_lanes(f->sum + r * f->npixel + i, block->count,
+			 charge + r * IRIS_LANES);
+	ramp->kernels->fold_means(block, f->count, f->nresultant, charge);
 	for (l = 0; l < block->count; l++) {
-		size_t usable = 0;
+		const int32_t usable = block->nusable[l];
 
-		while (usable < f->nresultant
-		       && f->first[usable] + f->count[usable]
-		       <= (size_t)block->nusable[l])
-			usable++;
-		block->nusable[l] = (int32_t)usable;
 		broken[l] = f->broken[i + l]
 			& ((1u << (usable < 31 ? usable : 31)) - 1u);
 	}

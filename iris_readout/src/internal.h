@@ -45,6 +45,7 @@ enum {
 /* A read as it was pushed. */
 typedef struct iris_stored {
 	const unsigned char *counts;
+	unsigned char *slot; /* of the arena, NULL where it is borrowed */
 	iris_byte_order order;
 	double seconds;
 	double weight;
@@ -133,6 +134,38 @@ typedef struct iris_block {
 	_Alignas(64) int32_t nused[IRIS_LANES];
 } iris_block;
 
+/* What is done with one read of a batch that is folded. */
+typedef struct iris_fold_step {
+	size_t merge;  /* first pairs of resultants from this one on */
+	size_t nmerge; /* resultants in these pairs; 0: none */
+	size_t slot;   /* then the read goes into this one */
+	bool opens;    /* as its first read */
+	float seconds; /* since the read before */
+} iris_fold_step;
+
+/* A batch that is folded: what is the same for all pixels. */
+typedef struct iris_fold_batch {
+	size_t first, count; /* reads */
+	iris_fold_step step[IRIS_BATCH + 1]; /* a last one only merges */
+	size_t low;          /* first resultant that changes */
+	size_t before, after; /* resultants */
+	float square; /* of the threshold of the test; 0: none */
+	/* Of the first batch: 1 / seconds between reads, all of them / 1.414. */
+	float inverse[IRIS_BATCH - 1], whole;
+} iris_fold_batch;
+
+/* What is kept of the folded reads of a block: fold.c. */
+typedef struct iris_folded {
+	_Alignas(64) float sum[IRIS_MAX_RESULTANTS][IRIS_LANES]; /* e- */
+	_Alignas(64) float last[IRIS_LANES];   /* charge of the last read, e- */
+	_Alignas(64) float charge[IRIS_LANES]; /* of differences, no hits, e- */
+	_Alignas(64) float time[IRIS_LANES];   /* of them, s */
+	/* Lanes that jump in each read of a batch; by how much those do. */
+	uint64_t hit[IRIS_BATCH];
+	_Alignas(64) float excess[IRIS_BATCH][IRIS_LANES];
+	_Alignas(64) float variance[IRIS_BATCH][IRIS_LANES];
+} iris_folded;
+
 /* What the kernels need to know of the ramp. */
 typedef struct iris_calibration {
 	size_t nx, ny;
@@ -205,6 +238,12 @@ typedef struct iris_kernels {
 	/* Chi-square about the rate of the block. */
 	void (*chi_square)(iris_block *block, const iris_pattern *pattern,
 			   const float *charge);
+	/* A batch of reads into resultants, and which of them jump. */
+	void (*fold)(const iris_fold_batch *batch, const iris_block *block,
+		     const float *charge, iris_folded *state);
+	/* Sums of `count` reads to means; usable reads to resultants. */
+	void (*fold_means)(iris_block *block, const size_t *count, size_t n,
+			   float *charge);
 } iris_kernels;
 
 extern const iris_kernels iris_kernels_baseline;
@@ -282,6 +321,8 @@ struct iris_ramp {
 	uint16_t *number;     /* (MAX_READS) of every read, 1-based */
 	unsigned char *arena; /* (slots, npixel) uint16 copies of reads */
 	size_t nslot;
+	unsigned char **vacant; /* (nslot) slots without a read, last one warm */
+	size_t nvacant;
 	iris_refpix *refpix;
 	float *column, *row;  /* (MAX_KEPT + 1, nx), (.., nrow) corrections */
 	iris_calibration calibration;
@@ -302,7 +343,6 @@ struct iris_ramp {
 	iris_snowball_finder *snowballs;
 	bool finished;
 	bool copied;          /* a read not yet in sums lies in the arena */
-	bool releasing;       /* pages of reads are given back once folded */
 	char error[IRIS_MESSAGE];
 };
 
@@ -361,6 +401,7 @@ bool iris_is_reference(const iris_options *options, size_t y, size_t x);
 
 /* memory.c: zeroed memory whose pages cost nothing until they are touched. */
 void *iris_reserve(size_t count, size_t size);
+void *iris_reserve_planes(size_t count, size_t size);
 void iris_unreserve(void *memory, size_t count, size_t size);
 /* Give the pages that lie wholly inside back to the system. */
 void iris_discard(void *memory, size_t bytes);
@@ -422,6 +463,7 @@ typedef struct iris_job {
 	iris_ramp *ramp;
 	const iris_planes *planes;
 	size_t first, count; /* reads */
+	size_t discard;      /* of them: pages given back once folded */
 	const iris_snowball *snowballs;
 	size_t nsnowball;
 	bool quiet; /* the events are known already */

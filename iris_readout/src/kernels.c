@@ -7,6 +7,7 @@
  * never fused (-ffp-contract=off), divisions are divisions: every set gives the
  * same bits.
  */
+#include "kernels_fold.h"
 #include "kernels_lanes.h"
 
 #include <math.h>
@@ -596,4 +597,6 @@ const iris_kernels IRIS_KERNELS = {
 	.two_point = two_point,
 	.likelihood = likelihood,
 	.chi_square = chi_square,
+	.fold = fold,
+	.fold_means = fold_means,
 };

@@ -14,6 +14,9 @@
 #define MAP_NORESERVE 0
 #endif
 
+/* Planes from this size on are asked for in large pages, where there are any. */
+#define LARGE ((size_t)8 << 20)
+
 /* `count` items of `size` bytes, page-aligned; NULL without memory. */
 void *iris_reserve(size_t count, size_t size)
 {
@@ -26,6 +29,18 @@ void *iris_reserve(size_t count, size_t size)
 	memory = mmap(NULL, count * size, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return memory != MAP_FAILED ? memory : NULL;
+}
+
+/* The same for planes of which everything is touched, one page after the other. */
+void *iris_reserve_planes(size_t count, size_t size)
+{
+	void *memory = iris_reserve(count, size);
+
+#ifdef MADV_HUGEPAGE
+	if (memory != NULL && count * size >= LARGE)
+		(void)madvise(memory, count * size, MADV_HUGEPAGE);
+#endif
+	return memory;
 }
 
 void iris_unreserve(void *memory, size_t count, size_t size)

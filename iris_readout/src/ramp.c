@@ -15,7 +15,15 @@ static const size_t default_limit = (size_t)1500000000;
 /* Beyond it squares of times leave single precision. */
 #define LATEST 1e12
 
-enum { MAX_SNOWBALLS = 4096, EVENTS_PER_PIXEL = 4 };
+enum {
+	MAX_SNOWBALLS = 4096,
+	EVENTS_PER_PIXEL = 4,
+	/*
+	 * Reads between batches that are folded, as long as there is a backlog:
+	 * more spread it over more reads, which are in memory with it.
+	 */
+	FOLD_EVERY = 2
+};
 
 /* --- create -------------------------------------------------------------- */
 
@@ -113,13 +121,13 @@ static bool allocate_planes(iris_ramp *ramp)
 {
 	const size_t n = ramp->npixel;
 
-	ramp->nusable = iris_reserve(n, sizeof(*ramp->nusable));
-	ramp->saturated = iris_reserve(n, sizeof(*ramp->saturated));
-	ramp->cause = iris_reserve(n, 1);
+	ramp->nusable = iris_reserve_planes(n, sizeof(*ramp->nusable));
+	ramp->saturated = iris_reserve_planes(n, sizeof(*ramp->saturated));
+	ramp->cause = iris_reserve_planes(n, 1);
 	ramp->cut = iris_reserve(ramp->options.ny * ramp->nblock, 1);
 	if (is_streaming(&ramp->options)) {
-		ramp->sum = iris_reserve(n, sizeof(double));
-		ramp->moment = iris_reserve(n, sizeof(double));
+		ramp->sum = iris_reserve_planes(n, sizeof(double));
+		ramp->moment = iris_reserve_planes(n, sizeof(double));
 		if (ramp->sum == NULL || ramp->moment == NULL)
 			return false;
 	} else if (iris_fold_create(&ramp->fold, n) != IRIS_OK) {
@@ -194,7 +202,9 @@ static bool allocate(iris_ramp *ramp)
 	ramp->nslot = ramp->capacity > IRIS_BATCH + 1 ? ramp->capacity
 		: IRIS_BATCH + 1;
 	ramp->arena = iris_reserve(ramp->nslot * ramp->npixel, 2);
-	return ramp->arena != NULL && allocate_tables(ramp)
+	ramp->vacant = iris_reserve(ramp->nslot, sizeof(*ramp->vacant));
+	return ramp->arena != NULL && ramp->vacant != NULL
+		&& allocate_tables(ramp)
 		&& allocate_planes(ramp) && allocate_reference(ramp)
 		&& allocate_events(ramp) && allocate_workers(ramp);
 }
@@ -343,6 +353,19 @@ static void scan(iris_ramp *ramp, size_t first, size_t count)
 		run(ramp, iris_strip_scan, &job);
 }
 
+/* No copy of these reads is needed any more, but that of the very first. */
+static void vacate(iris_ramp *ramp, size_t first, size_t count)
+{
+	size_t k;
+
+	for (k = first; k < first + count; k++) {
+		unsigned char *slot = ramp->reads[iris_entry(k)].slot;
+
+		if (k > 0 && slot != NULL)
+			ramp->vacant[ramp->nvacant++] = slot;
+	}
+}
+
 /* Reads since the last time into sums. */
 static void sum_up(iris_ramp *ramp)
 {
@@ -357,38 +380,50 @@ static void sum_up(iris_ramp *ramp)
 	ramp->copied = false;
 }
 
-/* Reads since the last time into resultants, batch by batch. */
-static void fold_up(iris_ramp *ramp)
+/*
+ * The oldest batch of reads into resultants.  Of the copies `keep` stay in
+ * memory, for the reads that come before the next batch is folded.
+ */
+static void fold_batch(iris_ramp *ramp, size_t keep)
 {
-	while (ramp->nsummed < ramp->nread) {
-		const size_t left = ramp->nread - ramp->nsummed;
-		const iris_job job = {
-			.ramp = ramp, .first = ramp->nsummed,
-			.count = left < IRIS_BATCH ? left : IRIS_BATCH,
-		};
+	const size_t left = ramp->nread - ramp->nsummed;
+	const size_t count = left < IRIS_BATCH ? left : IRIS_BATCH;
+	const iris_job job = {
+		.ramp = ramp, .first = ramp->nsummed, .count = count,
+		.discard = count > keep ? count - keep : 0,
+	};
 
-		scan(ramp, job.first, job.count);
-		iris_fold_plan(ramp, job.first, job.count);
-		run(ramp, iris_strip_fold, &job);
-		ramp->nsummed += job.count;
-	}
+	scan(ramp, job.first, count);
+	iris_fold_plan(ramp, job.first, count);
+	run(ramp, iris_strip_fold, &job);
+	vacate(ramp, job.first, count);
+	ramp->nsummed += count;
 }
 
-/* Before a read that does not fit: fold those that are kept. */
-static void begin_folding(iris_ramp *ramp)
+/*
+ * A batch into resultants, where there is a whole one: after every FOLD_EVERY
+ * reads as long as there is a backlog, then as soon as its reads are there.
+ */
+static void fold_next(iris_ramp *ramp)
 {
-	ramp->releasing = true;
-	fold_up(ramp);
-	ramp->releasing = false;
-	ramp->engine = IRIS_ENGINE_FOLD;
+	const size_t pending = ramp->nread - ramp->nsummed;
+	const size_t left = pending % IRIS_BATCH;
+
+	if (ramp->nread % FOLD_EVERY == 0 && pending >= IRIS_BATCH)
+		fold_batch(ramp, pending < 2 * IRIS_BATCH ? IRIS_BATCH - left
+			   : FOLD_EVERY);
 }
 
-/* Where the copy of read k goes; the first one stays where it is. */
-static unsigned char *slot(const iris_ramp *ramp, size_t k)
+/*
+ * Where the copy of read k goes.  Sums need the first read and those of a batch,
+ * but the last one, whose push adds them up.
+ */
+static unsigned char *take_slot(iris_ramp *ramp, size_t k)
 {
-	const size_t number = ramp->engine == IRIS_ENGINE_KEEP ? k
-		: k == 0 ? 0 : 1 + k % IRIS_BATCH;
+	const size_t number = k == 0 ? 0 : 1 + k % IRIS_BATCH;
 
+	if (ramp->engine != IRIS_ENGINE_SUM)
+		return ramp->vacant[--ramp->nvacant];
 	return ramp->arena + number * ramp->npixel * 2;
 }
 
@@ -404,6 +439,13 @@ static void set_sample(iris_ramp *ramp, size_t k)
 	p->first[k] = ramp->number[k];
 }
 
+/* Whether the next read completes a batch of sums. */
+static bool is_summed_at_once(const iris_ramp *ramp)
+{
+	return ramp->engine == IRIS_ENGINE_SUM
+		&& (ramp->nread + 1) % IRIS_BATCH == 0;
+}
+
 static void store(iris_ramp *ramp, const iris_read *read)
 {
 	const size_t k = ramp->nread, entry = iris_entry(k);
@@ -411,10 +453,13 @@ static void store(iris_ramp *ramp, const iris_read *read)
 	iris_stored *stored = &ramp->reads[entry];
 
 	stored->counts = read->counts;
-	if (!read->borrowed) {
-		stored->counts = slot(ramp, k);
-		memcpy(slot(ramp, k), read->counts, ramp->npixel * 2);
+	stored->slot = NULL;
+	if (!read->borrowed)
 		ramp->copied = true;
+	if (!read->borrowed && !is_summed_at_once(ramp)) {
+		stored->slot = take_slot(ramp, k);
+		stored->counts = stored->slot;
+		memcpy(stored->slot, read->counts, ramp->npixel * 2);
 	}
 	stored->order = read->order;
 	stored->seconds = read->seconds;
@@ -447,11 +492,10 @@ static void use_batch(iris_ramp *ramp)
 {
 	const size_t pending = ramp->nread - ramp->nsummed;
 
-	if (ramp->nread % IRIS_BATCH != 0)
-		return;
 	if (ramp->engine == IRIS_ENGINE_FOLD)
-		fold_up(ramp);
+		fold_next(ramp);
 	else if (ramp->engine == IRIS_ENGINE_SUM
+		 && ramp->nread % IRIS_BATCH == 0
 		 && (ramp->copied || pending + IRIS_BATCH > IRIS_MAX_KEPT))
 		sum_up(ramp);
 }
@@ -469,8 +513,10 @@ iris_status iris_ramp_push_read(iris_ramp *ramp, const iris_read *read)
 		return status;
 	if (!read->dropped) {
 		if (ramp->engine == IRIS_ENGINE_KEEP
-		    && ramp->nread == ramp->capacity)
-			begin_folding(ramp);
+		    && ramp->nread == ramp->capacity) {
+			ramp->engine = IRIS_ENGINE_FOLD;
+			fold_next(ramp);
+		}
 		store(ramp, read);
 		use_batch(ramp);
 	}
@@ -590,8 +636,8 @@ iris_status iris_ramp_finish(iris_ramp *ramp, const iris_planes *planes)
 		return fail(ramp, IRIS_ERROR_TOO_FEW,
 			    "reads: got %zu, expected at least 2",
 			    ramp->nread);
-	if (ramp->engine == IRIS_ENGINE_FOLD)
-		fold_up(ramp);
+	while (ramp->engine == IRIS_ENGINE_FOLD && ramp->nsummed < ramp->nread)
+		fold_batch(ramp, 0);
 	set_tables(ramp);
 	fit(ramp, planes);
 	clear_snowballs(ramp, planes);
@@ -635,6 +681,8 @@ const char *iris_ramp_error(const iris_ramp *ramp)
 
 iris_status iris_ramp_reset(iris_ramp *ramp)
 {
+	size_t k;
+
 	if (ramp == NULL)
 		return IRIS_ERROR_NULL;
 	iris_events_clear(&ramp->events);
@@ -642,7 +690,10 @@ iris_status iris_ramp_reset(iris_ramp *ramp)
 		iris_fold_reset(ramp->fold);
 	ramp->engine = is_streaming(&ramp->options) ? IRIS_ENGINE_SUM
 		: IRIS_ENGINE_KEEP;
-	ramp->nread = ramp->npushed = ramp->nsummed = 0;
+	ramp->nread = ramp->npushed = ramp->nsummed = ramp->nvacant = 0;
+	for (k = ramp->nslot; k-- > 0;) /* the first ones are taken first */
+		ramp->vacant[ramp->nvacant++] = ramp->arena
+			+ k * ramp->npixel * 2;
 	ramp->last_seconds = 0.0;
 	ramp->weighted = ramp->finished = ramp->copied = false;
 	ramp->error[0] = '\0';
@@ -672,6 +723,7 @@ static void free_planes(iris_ramp *ramp)
 	const size_t n = ramp->npixel;
 
 	iris_unreserve(ramp->arena, ramp->nslot * n, 2);
+	iris_unreserve(ramp->vacant, ramp->nslot, sizeof(*ramp->vacant));
 	iris_unreserve(ramp->nusable, n, sizeof(*ramp->nusable));
 	iris_unreserve(ramp->saturated, n, sizeof(*ramp->saturated));
 	iris_unreserve(ramp->cause, n, 1);
