@@ -30,7 +30,9 @@
  * weights of reads then, unless options.keep_reads is set.  The other
  * estimators keep the reads (2 bytes per pixel each) while they fit into
  * options.memory_limit; then they fold them into at most IRIS_MAX_RESULTANTS
- * resultants (means of neighbouring reads), whatever the number of reads.
+ * resultants (means of neighbouring reads), whatever the number of reads.  A
+ * push folds eight reads at most, so that those kept are folded while others
+ * come; what is left is folded by iris_ramp_finish.
  *
  * Threads: different ramps may be used by different threads at the same time;
  * one ramp must not.  A ramp has threads of its own (options.nthreads) from

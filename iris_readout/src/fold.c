@@ -29,7 +29,9 @@ enum { HEAD = 4 }; /* resultants of one read at the start */
 
 struct iris_fold {
 	size_t npixel;
-	float *sum;       /* (MAX_RESULTANTS, npixel) e- */
+	/* Sums, e-: of a block the first half of its bytes and the second. */
+	unsigned char *half[IRIS_MAX_RESULTANTS][2];
+	size_t nplane;    /* of sums that have their slots */
 	uint32_t *broken; /* (npixel) bit r: r is not joined to r - 1 */
 	float *last;      /* (npixel) charge of the last read, e- */
 	float *charge;    /* (npixel) of the differences without hits, e- */
@@ -49,13 +51,12 @@ iris_status iris_fold_create(iris_fold **fold, size_t npixel)
 	if (f == NULL)
 		return IRIS_ERROR_MEMORY;
 	f->npixel = npixel;
-	f->sum = iris_reserve_planes(IRIS_MAX_RESULTANTS * npixel, sizeof(float));
 	f->broken = iris_reserve_planes(npixel, sizeof(*f->broken));
 	f->last = iris_reserve_planes(npixel, sizeof(float));
 	f->charge = iris_reserve_planes(npixel, sizeof(float));
 	f->time = iris_reserve_planes(npixel, sizeof(float));
-	if (f->sum == NULL || f->broken == NULL || f->last == NULL
-	    || f->charge == NULL || f->time == NULL)
+	if (f->broken == NULL || f->last == NULL || f->charge == NULL
+	    || f->time == NULL)
 		return IRIS_ERROR_MEMORY;
 	iris_fold_reset(f);
 	return IRIS_OK;
@@ -65,7 +66,6 @@ void iris_fold_destroy(iris_fold *f)
 {
 	if (f == NULL)
 		return;
-	iris_unreserve(f->sum, IRIS_MAX_RESULTANTS * f->npixel, sizeof(float));
 	iris_unreserve(f->broken, f->npixel, sizeof(*f->broken));
 	iris_unreserve(f->last, f->npixel, sizeof(float));
 	iris_unreserve(f->charge, f->npixel, sizeof(float));
@@ -75,7 +75,7 @@ void iris_fold_destroy(iris_fold *f)
 
 void iris_fold_reset(iris_fold *f)
 {
-	f->nresultant = 0;
+	f->nresultant = f->nplane = 0;
 	f->most = 1;
 }
 
@@ -133,9 +133,9 @@ static void plan_read(iris_fold *f, size_t read, iris_fold_step *s)
 		f->count[f->nresultant] = 0;
 		f->nresultant++;
 	}
-	s->slot = f->nresultant - 1;
-	f->count[s->slot]++;
-	f->batch.low = s->slot < f->batch.low ? s->slot : f->batch.low;
+	s->into = f->nresultant - 1;
+	f->count[s->into]++;
+	f->batch.low = s->into < f->batch.low ? s->into : f->batch.low;
 }
 
 /* What the test of single reads needs to know. */
@@ -158,9 +158,29 @@ static void plan_test(const iris_ramp *ramp, iris_fold_batch *b)
 }
 
 /*
- * Decide what happens to reads [first, first + count).  Where more reads are
- * there already, room for them is made at once: fewer resultants are in memory
- * together with reads that are still kept.
+ * Two slots of the arena for each sum that there is after the batch.  They may
+ * be those of the reads of this batch: a block writes its sums after all of its
+ * reads are charge.
+ */
+static void place_sums(iris_ramp *ramp)
+{
+	iris_fold *f = ramp->fold;
+
+	for (; f->nplane < f->nresultant; f->nplane++) {
+		f->half[f->nplane][0] = iris_slot_take(ramp);
+		f->half[f->nplane][1] = iris_slot_take(ramp);
+	}
+	while (f->nplane > f->nresultant) {
+		f->nplane--;
+		iris_slot_give(ramp, f->half[f->nplane][1]);
+		iris_slot_give(ramp, f->half[f->nplane][0]);
+	}
+}
+
+/*
+ * Decide what happens to reads [first, first + count), whose slots are vacant.
+ * Where more reads are there already, room for them is made at once: fewer sums
+ * are in memory together with reads that are still kept.
  */
 void iris_fold_plan(iris_ramp *ramp, size_t first, size_t count)
 {
@@ -177,6 +197,7 @@ void iris_fold_plan(iris_ramp *ramp, size_t first, size_t count)
 	if (is_full(f) && ramp->nread > first + count)
 		plan_merge(f, &b->step[count]);
 	b->after = f->nresultant;
+	place_sums(ramp);
 	plan_test(ramp, b);
 }
 
@@ -239,7 +260,7 @@ static void note_read(iris_ramp *ramp, size_t strip, const iris_block *block,
 {
 	const iris_fold_batch *b = &ramp->fold->batch;
 	const iris_fold_step *s = &b->step[k];
-	const uint32_t bits = (uint32_t)(s->opens ? 1u : 3u) << s->slot;
+	const uint32_t bits = (uint32_t)(s->opens ? 1u : 3u) << s->into;
 	size_t l;
 
 	for (l = 0; l < block->count; l++) {
@@ -276,10 +297,28 @@ static void note_batch(iris_ramp *ramp, size_t strip, const iris_block *block,
 /* `count` pixels of a plane to the lanes of a block, 0 in the others. */
 static void to_lanes(const float *plane, size_t count, float *lanes)
 {
-	for (size_t l = 0; l < IRIS_LANES; l += 16)
-		__builtin_prefetch(plane + IRIS_LANES + l, 1);
 	memcpy(lanes, plane, count * sizeof(*lanes));
 	memset(lanes + count, 0, (IRIS_LANES - count) * sizeof(*lanes));
+}
+
+/* A sum is twice as large as a count: half of it lies in either slot. */
+static void load_sum(unsigned char *const half[2], size_t i, size_t count,
+		     float *lanes)
+{
+	unsigned char *bytes = (unsigned char *)lanes;
+
+	memcpy(bytes, half[0] + 2 * i, 2 * count);
+	memcpy(bytes + 2 * count, half[1] + 2 * i, 2 * count);
+	memset(lanes + count, 0, (IRIS_LANES - count) * sizeof(*lanes));
+}
+
+static void store_sum(unsigned char *const half[2], size_t i, size_t count,
+		      const float *lanes)
+{
+	const unsigned char *bytes = (const unsigned char *)lanes;
+
+	memcpy(half[0] + 2 * i, bytes, 2 * count);
+	memcpy(half[1] + 2 * i, bytes + 2 * count, 2 * count);
 }
 
 /* What the batch needs of the reads before it; nothing before the first. */
@@ -290,7 +329,7 @@ static void load_state(const iris_fold *f, size_t i, size_t count,
 	size_t r;
 
 	for (r = b->low; r < b->before; r++)
-		to_lanes(f->sum + r * f->npixel + i, count, state->sum[r]);
+		load_sum(f->half[r], i, count, state->sum[r]);
 	if (!(b->square > 0.0f))
 		return;
 	to_lanes(f->last + i, b->first > 0 ? count : 0, state->last);
@@ -306,7 +345,7 @@ static void store_state(const iris_fold *f, size_t i, size_t count,
 	size_t r;
 
 	for (r = b->low; r < b->after; r++)
-		memcpy(f->sum + r * f->npixel + i, state->sum[r], bytes);
+		store_sum(f->half[r], i, count, state->sum[r]);
 	if (!(b->square > 0.0f))
 		return;
 	memcpy(f->last + i, state->last, bytes);
@@ -329,21 +368,6 @@ static void fold_block(const iris_job *job, size_t strip,
 	note_batch(ramp, strip, block, &state);
 }
 
-/* The rows of a strip of copied reads are not needed any more. */
-static void release(const iris_job *job, size_t y0, size_t y1)
-{
-	const iris_ramp *ramp = job->ramp;
-	const size_t row = 2 * ramp->options.nx;
-	size_t k;
-
-	for (k = job->first; k < job->first + job->discard; k++) {
-		unsigned char *slot = ramp->reads[iris_entry(k)].slot;
-
-		if (k > 0 && slot != NULL) /* the first one is the origin */
-			iris_discard(slot + y0 * row, (y1 - y0) * row);
-	}
-}
-
 static void calibrate_and_fold(const iris_job *job, size_t strip,
 			       iris_workspace *work)
 {
@@ -362,11 +386,7 @@ static void calibrate_and_fold(const iris_job *job, size_t strip,
 /* Fold the reads of a job, at most IRIS_BATCH, as planned. */
 void iris_strip_fold(const iris_job *job, size_t strip, iris_workspace *work)
 {
-	size_t y0, y1;
-
 	iris_strip_walk(job, strip, work, calibrate_and_fold);
-	iris_strip_rows(job->ramp, strip, &y0, &y1);
-	release(job, y0, y1);
 }
 
 /* Means of the resultants of a block, what is usable and what is broken. */
@@ -379,8 +399,7 @@ void iris_fold_load(const iris_ramp *ramp, iris_block *block, float *charge,
 
 	iris_block_resume(ramp, block);
 	for (r = 0; r < f->nresultant; r++)
-		to_lanes(f->sum + r * f->npixel + i, block->count,
-			 charge + r * IRIS_LANES);
+		load_sum(f->half[r], i, block->count, charge + r * IRIS_LANES);
 	ramp->kernels->fold_means(block, f->count, f->nresultant, charge);
 	for (l = 0; l < block->count; l++) {
 		const int32_t usable = block->nusable[l];

@@ -138,7 +138,7 @@ typedef struct iris_block {
 typedef struct iris_fold_step {
 	size_t merge;  /* first pairs of resultants from this one on */
 	size_t nmerge; /* resultants in these pairs; 0: none */
-	size_t slot;   /* then the read goes into this one */
+	size_t into;   /* then the read goes into this one */
 	bool opens;    /* as its first read */
 	float seconds; /* since the read before */
 } iris_fold_step;
@@ -319,9 +319,10 @@ struct iris_ramp {
 	iris_stored *reads;   /* (MAX_KEPT + 1), see iris_entry */
 	double *seconds;      /* (MAX_READS) of every read */
 	uint16_t *number;     /* (MAX_READS) of every read, 1-based */
-	unsigned char *arena; /* (slots, npixel) uint16 copies of reads */
+	/* (nslot, npixel) uint16: copies of reads, halves of sums of reads. */
+	unsigned char *arena;
 	size_t nslot;
-	unsigned char **vacant; /* (nslot) slots without a read, last one warm */
+	unsigned char **vacant; /* (nslot) unused slots, taken from the end */
 	size_t nvacant;
 	iris_refpix *refpix;
 	float *column, *row;  /* (MAX_KEPT + 1, nx), (.., nrow) corrections */
@@ -410,6 +411,10 @@ void iris_discard(void *memory, size_t bytes);
 iris_status iris_kernels_choose(const iris_kernels **kernels, iris_isa isa,
 				char *message, size_t size);
 
+/* ramp.c */
+unsigned char *iris_slot_take(iris_ramp *ramp);
+void iris_slot_give(iris_ramp *ramp, unsigned char *slot);
+
 /* pattern.c */
 iris_status iris_pattern_create(iris_pattern *pattern, size_t capacity);
 void iris_pattern_destroy(iris_pattern *pattern);
@@ -463,7 +468,6 @@ typedef struct iris_job {
 	iris_ramp *ramp;
 	const iris_planes *planes;
 	size_t first, count; /* reads */
-	size_t discard;      /* of them: pages given back once folded */
 	const iris_snowball *snowballs;
 	size_t nsnowball;
 	bool quiet; /* the events are known already */

@@ -36,7 +36,7 @@ static void fold_sums(const iris_fold_batch *b, const float *charge,
 
 	for (k = 0; k <= b->count; k++) {
 		const iris_fold_step *s = &b->step[k];
-		float *sum = state->sum[s->slot];
+		float *sum = state->sum[s->into];
 
 		merge_pairs(s, state->sum);
 		if (k == b->count)

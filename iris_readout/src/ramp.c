@@ -19,8 +19,9 @@ enum {
 	MAX_SNOWBALLS = 4096,
 	EVENTS_PER_PIXEL = 4,
 	/*
-	 * Reads between batches that are folded, as long as there is a backlog:
-	 * more spread it over more reads, which are in memory with it.
+	 * Reads from one batch that is folded to the next, as long as there is
+	 * a backlog.  More would take less of the time of each read, and more
+	 * memory: docs/decisions/0007.
 	 */
 	FOLD_EVERY = 2
 };
@@ -197,10 +198,19 @@ static bool allocate_events(iris_ramp *ramp)
 		== IRIS_OK;
 }
 
+/* Slots for a batch and the first read at least, and for sums of reads. */
+static size_t count_slots(const iris_ramp *ramp)
+{
+	const size_t reads = ramp->capacity > IRIS_BATCH + 1 ? ramp->capacity
+		: IRIS_BATCH + 1;
+
+	return is_streaming(&ramp->options) ? reads
+		: reads + 2 * IRIS_MAX_RESULTANTS;
+}
+
 static bool allocate(iris_ramp *ramp)
 {
-	ramp->nslot = ramp->capacity > IRIS_BATCH + 1 ? ramp->capacity
-		: IRIS_BATCH + 1;
+	ramp->nslot = count_slots(ramp);
 	ramp->arena = iris_reserve(ramp->nslot * ramp->npixel, 2);
 	ramp->vacant = iris_reserve(ramp->nslot, sizeof(*ramp->vacant));
 	return ramp->arena != NULL && ramp->vacant != NULL
@@ -353,6 +363,16 @@ static void scan(iris_ramp *ramp, size_t first, size_t count)
 		run(ramp, iris_strip_scan, &job);
 }
 
+unsigned char *iris_slot_take(iris_ramp *ramp)
+{
+	return ramp->vacant[--ramp->nvacant];
+}
+
+void iris_slot_give(iris_ramp *ramp, unsigned char *slot)
+{
+	ramp->vacant[ramp->nvacant++] = slot;
+}
+
 /* No copy of these reads is needed any more, but that of the very first. */
 static void vacate(iris_ramp *ramp, size_t first, size_t count)
 {
@@ -362,7 +382,7 @@ static void vacate(iris_ramp *ramp, size_t first, size_t count)
 		unsigned char *slot = ramp->reads[iris_entry(k)].slot;
 
 		if (k > 0 && slot != NULL)
-			ramp->vacant[ramp->nvacant++] = slot;
+			iris_slot_give(ramp, slot);
 	}
 }
 
@@ -380,24 +400,20 @@ static void sum_up(iris_ramp *ramp)
 	ramp->copied = false;
 }
 
-/*
- * The oldest batch of reads into resultants.  Of the copies `keep` stay in
- * memory, for the reads that come before the next batch is folded.
- */
-static void fold_batch(iris_ramp *ramp, size_t keep)
+/* The oldest batch of reads into resultants. */
+static void fold_batch(iris_ramp *ramp)
 {
 	const size_t left = ramp->nread - ramp->nsummed;
-	const size_t count = left < IRIS_BATCH ? left : IRIS_BATCH;
 	const iris_job job = {
-		.ramp = ramp, .first = ramp->nsummed, .count = count,
-		.discard = count > keep ? count - keep : 0,
+		.ramp = ramp, .first = ramp->nsummed,
+		.count = left < IRIS_BATCH ? left : IRIS_BATCH,
 	};
 
-	scan(ramp, job.first, count);
-	iris_fold_plan(ramp, job.first, count);
+	scan(ramp, job.first, job.count);
+	vacate(ramp, job.first, job.count);
+	iris_fold_plan(ramp, job.first, job.count);
 	run(ramp, iris_strip_fold, &job);
-	vacate(ramp, job.first, count);
-	ramp->nsummed += count;
+	ramp->nsummed += job.count;
 }
 
 /*
@@ -406,12 +422,20 @@ static void fold_batch(iris_ramp *ramp, size_t keep)
  */
 static void fold_next(iris_ramp *ramp)
 {
-	const size_t pending = ramp->nread - ramp->nsummed;
-	const size_t left = pending % IRIS_BATCH;
+	if (ramp->nread % FOLD_EVERY == 0
+	    && ramp->nread - ramp->nsummed >= IRIS_BATCH)
+		fold_batch(ramp);
+}
 
-	if (ramp->nread % FOLD_EVERY == 0 && pending >= IRIS_BATCH)
-		fold_batch(ramp, pending < 2 * IRIS_BATCH ? IRIS_BATCH - left
-			   : FOLD_EVERY);
+/* What is left into resultants; memory for planes, of slots not in use. */
+static void fold_rest(iris_ramp *ramp)
+{
+	size_t i;
+
+	while (ramp->nsummed < ramp->nread)
+		fold_batch(ramp);
+	for (i = 0; i < ramp->nvacant && !ramp->finished; i++)
+		iris_discard(ramp->vacant[i], 2 * ramp->npixel);
 }
 
 /*
@@ -423,7 +447,7 @@ static unsigned char *take_slot(iris_ramp *ramp, size_t k)
 	const size_t number = k == 0 ? 0 : 1 + k % IRIS_BATCH;
 
 	if (ramp->engine != IRIS_ENGINE_SUM)
-		return ramp->vacant[--ramp->nvacant];
+		return iris_slot_take(ramp);
 	return ramp->arena + number * ramp->npixel * 2;
 }
 
@@ -636,8 +660,8 @@ iris_status iris_ramp_finish(iris_ramp *ramp, const iris_planes *planes)
 		return fail(ramp, IRIS_ERROR_TOO_FEW,
 			    "reads: got %zu, expected at least 2",
 			    ramp->nread);
-	while (ramp->engine == IRIS_ENGINE_FOLD && ramp->nsummed < ramp->nread)
-		fold_batch(ramp, 0);
+	if (ramp->engine == IRIS_ENGINE_FOLD)
+		fold_rest(ramp);
 	set_tables(ramp);
 	fit(ramp, planes);
 	clear_snowballs(ramp, planes);
@@ -692,8 +716,7 @@ iris_status iris_ramp_reset(iris_ramp *ramp)
 		: IRIS_ENGINE_KEEP;
 	ramp->nread = ramp->npushed = ramp->nsummed = ramp->nvacant = 0;
 	for (k = ramp->nslot; k-- > 0;) /* the first ones are taken first */
-		ramp->vacant[ramp->nvacant++] = ramp->arena
-			+ k * ramp->npixel * 2;
+		iris_slot_give(ramp, ramp->arena + k * ramp->npixel * 2);
 	ramp->last_seconds = 0.0;
 	ramp->weighted = ramp->finished = ramp->copied = false;
 	ramp->error[0] = '\0';
