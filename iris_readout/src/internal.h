@@ -365,7 +365,8 @@ static inline float iris_photon_variance(float rate, float var_read,
 					 float factor)
 {
 	const float x = rate > 0.0f ? rate : 0.0f;
-	const float v = var_read + factor * x;
+	const float sum = var_read + factor * x;
+	const float v = sum > 0.0f ? sum : 1.0f; /* no noise: no variance */
 	const float u2 = x * x / v;
 	const float u4 = u2 * u2;
 	const float part = u2 < 1e6f ? u4 / (u4 + 4.0f) : 1.0f;

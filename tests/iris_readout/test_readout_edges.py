@@ -261,3 +261,13 @@ def test_border_without_a_usable_pixel_is_refused():
         iris_readout.RampFitter(
             (12, 12), gain=1.0, read_noise=1.0, noutputs=1, bad_pixels=np.ones((12, 12), bool)
         )
+
+
+def test_noise_beyond_the_digits_of_a_float_leaves_variances_of_zero():
+    reads = np.arange(1, 6, dtype=np.uint16)[:, None, None] * np.ones((5, 2, 3), np.uint16)
+    result = iris_readout.fit_ramp(
+        reads, np.arange(5.0), gain=1e-30, read_noise=1e-30, ref_pixels=0, jump_sigma=4.5
+    )
+    np.testing.assert_allclose(result.rate, 1e-30, rtol=1e-5)
+    assert (result.var_read == 0).all()
+    assert (result.var_photon == 0).all()
