@@ -110,7 +110,6 @@ def test_only_the_nearest_skies_of_many(exposure) -> None:
         {"DETECTOR": "IMG2"},
         {"FILTER": "Hbb"},
         {"SAMPMODE": "CDS"},
-        {"OBS_ID": "2026B-P001-002"},
         {"SUBARRAY": "CUSTOM", "SUBSTRT1": 1, "SUBSTRT2": 1, "SUBSIZE1": 8, "SUBSIZE2": 8},
         {"DETECTOR": "IFS", "INSTMODE": "LENSLET"},
     ],

@@ -6,12 +6,14 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from liger_iris_pipeline.associations.checksums import sha256_of
 from liger_iris_pipeline.associations.members import MemberFinder, level_of, stem_of
 from liger_iris_pipeline.errors import AssociationError, complaint
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
@@ -35,8 +37,30 @@ EXPTYPES = (
 )
 """Roles a member can have; ``background`` is a sky, from a sky frame or another dither."""
 
+Extra = tuple[tuple[str, Any], ...]
 
-@dataclass(frozen=True)
+_JWST = re.compile(r"(?:Asn_Lv|DMS_?Level)(\d)")
+"""Names of the rules of JWST and the level in them."""
+
+_OWN = frozenset(
+    {
+        "asn_id",
+        "asn_type",
+        "asn_rule",
+        "asn_pool",
+        "program",
+        "target",
+        "version_id",
+        "degraded",
+        "calibrations",
+        "products",
+    }
+)
+_OWN_OF_PRODUCT = frozenset({"name", "members"})
+_OWN_OF_MEMBER = frozenset({"expname", "exptype", "group_id", "sha256", "dt_s", "reads"})
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """An exposure or product and its role.
 
@@ -50,12 +74,21 @@ class Member:
         The same for all detectors of one exposure.
     sha256 : str or None
         Checksum of the file named, lower-case hexadecimal.
+    dt_s : float or None
+        Time from the middle of the exposure that the product is made of to that of this one [s].
+    reads : tuple of (str, str)
+        Name and checksum of each of its files, beside the one named; empty if they were not written down.
+    extra : tuple of (str, object)
+        What another program says of it besides.
     """
 
     expname: str
     exptype: str
     group_id: str | None = None
     sha256: str | None = None
+    dt_s: float | None = None
+    reads: tuple[tuple[str, str], ...] = ()
+    extra: Extra = field(default=(), hash=False)
 
 
 @dataclass(frozen=True)
@@ -68,10 +101,16 @@ class Product:
         File name without ending.
     members : tuple of Member
         The member that names the product first.
+    others : tuple of mapping
+        Members of roles that we do not use, as another program wrote them.
+    extra : tuple of (str, object)
+        What another program says of it besides.
     """
 
     name: str
     members: tuple[Member, ...]
+    others: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    extra: Extra = field(default=(), hash=False)
 
 
 @dataclass(frozen=True)
@@ -90,6 +129,16 @@ class Association:
         Where the exposures were taken from.
     folder : Path
         What the names of members are relative to.
+    asn_rule : str
+        Rule by which it was made.
+    degraded : tuple of str
+        What is missing, ``what: why`` each; empty if nothing is.
+    program, target : str
+        Programme and object; may be empty.
+    calibrations : mapping or None
+        The references that were fixed for it.
+    extra : tuple of (str, object)
+        What another program says of it besides.
     """
 
     asn_id: str
@@ -97,6 +146,24 @@ class Association:
     products: tuple[Product, ...]
     asn_pool: str = "none"
     folder: Path = field(default=Path(), compare=False)
+    asn_rule: str = "none"
+    degraded: tuple[str, ...] = ()
+    program: str = ""
+    target: str = ""
+    calibrations: Mapping[str, Any] | None = field(default=None, hash=False)
+    extra: Extra = field(default=(), hash=False)
+
+    @property
+    def version_id(self) -> str:
+        """Sixteen digits that change with the members, their roles and checksums."""
+        members = sorted((m.expname, m.exptype, m.sha256 or "") for m in self.members)
+        return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
+
+    @property
+    def level(self) -> int | None:
+        """Level of the product; None where neither type nor rule says."""
+        found = re.fullmatch(r"level(\d)", self.asn_type) or _JWST.search(self.asn_rule)
+        return int(found[1]) if found else None
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -129,7 +196,7 @@ class Association:
             for member in product.members:
                 if exptype not in (None, _role(member, finder)):
                     continue
-                for path in finder.files(member.expname):
+                for path in _files(member, finder):
                     if path in owner:
                         raise AssociationError(_one_exposure(product, owner[path], member.expname))
                     owner[path] = member.expname
@@ -203,24 +270,46 @@ class Association:
     def _content(self, folder: Path) -> dict[str, Any]:
         """Give what is written to a file in a folder."""
         moved = self.folder.resolve() != folder.resolve()
-        products = []
-        for product in self.products:
-            members = []
-            for member in product.members:
-                name = member.expname
-                if moved:
-                    target = self.folder.resolve() / name
-                    name = Path(os.path.relpath(target, folder.resolve())).as_posix()
-                entry = {"expname": name, "exptype": member.exptype, "group_id": member.group_id}
-                entry["sha256"] = member.sha256
-                members.append({key: value for key, value in entry.items() if value is not None})
-            products.append({"name": product.name, "members": members})
-        return {
+
+        def place(name: str) -> str:
+            if not moved:
+                return name
+            return Path(os.path.relpath(self.folder.resolve() / name, folder.resolve())).as_posix()
+
+        head = {
             "asn_id": self.asn_id,
             "asn_type": self.asn_type,
+            "asn_rule": self.asn_rule,
             "asn_pool": self.asn_pool,
-            "products": products,
+            "program": self.program or None,
+            "target": self.target or None,
+            "version_id": self.version_id,
+            "degraded": list(self.degraded),
+            "calibrations": self.calibrations,
         }
+        return {
+            **{key: value for key, value in head.items() if value is not None},
+            **dict(self.extra),
+            "products": [_product_content(product, place) for product in self.products],
+        }
+
+
+def _product_content(product: Product, place: Callable[[str], str]) -> dict[str, Any]:
+    """Give what is written of a product."""
+    members = []
+    for member in product.members:
+        entry = {
+            "expname": place(member.expname),
+            "exptype": member.exptype,
+            "group_id": member.group_id,
+            "sha256": member.sha256,
+            "dt_s": member.dt_s,
+            "reads": [{"name": name, "sha256": sha256} for name, sha256 in member.reads] or None,
+            **dict(member.extra),
+        }
+        members.append({key: value for key, value in entry.items() if value is not None})
+    members += [{**other, "expname": place(other["expname"])} for other in product.others]
+    return {"name": product.name, **dict(product.extra), "members": members}
 
 
 def _one_exposure(product: Product, first: str, second: str) -> str:
@@ -232,6 +321,14 @@ def _one_exposure(product: Product, first: str, second: str) -> str:
         "each exposure once",
         "take one out",
     )
+
+
+def _files(member: Member, finder: MemberFinder) -> tuple[Path, ...]:
+    """Find the files of a member: those written down, else all of its exposure."""
+    if not member.reads:
+        return finder.files(member.expname)
+    folder = (finder.folder / member.expname).parent
+    return tuple(folder / name for name, _ in member.reads)
 
 
 def _role(member: Member, finder: MemberFinder) -> str:
@@ -270,52 +367,129 @@ def load(path: str | Path) -> Association:
             complaint(path, "file", error, "an association in JSON", "name another or repair it")
         ) from error
     where = _Place(path)
-    content = where.mapping(content, "file")
+    content = dict(where.mapping(content, "file"))
+    rule = where.text_or_none(content, "asn_rule", "file") or "none"
+    jwst = _JWST.search(rule)
+    if jwst and content.get("asn_type") is None:
+        content["asn_type"] = f"level{jwst[1]}"
     products = tuple(
-        _read_product(where, item, number)
+        _read_product(where, item, number, is_jwst=jwst is not None)
         for number, item in enumerate(where.sequence(content, "products", "file"), start=1)
     )
     where.no_twice("product", (product.name for product in products))
+    calibrations = content.get("calibrations")
     association = Association(
-        asn_id=where.text(content, "asn_id", "file", default=path.stem),
+        asn_id=where.text_or_none(content, "asn_id", "file") or path.stem,
         asn_type=where.text(content, "asn_type", "file"),
         products=products,
-        asn_pool=where.text(content, "asn_pool", "file", default="none"),
+        asn_pool=where.text_or_none(content, "asn_pool", "file") or "none",
         folder=path.parent,
+        asn_rule=rule,
+        degraded=_read_degraded(where, content),
+        program=where.text_or_none(content, "program", "file") or "",
+        target=where.text_or_none(content, "target", "file") or "",
+        calibrations=calibrations and where.mapping(calibrations, "calibrations"),
+        extra=_rest(content, _OWN),
     )
     _check_members(where, association)
     return association
 
 
-def _read_product(where: _Place, item: object, number: int) -> Product:
+def _read_degraded(where: _Place, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Check the list of what is missing."""
+    notes = content.get("degraded") or []
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise where.error("file: degraded", _kind(notes), "a list of texts", "correct it")
+    return tuple(notes)
+
+
+def _read_product(where: _Place, item: object, number: int, *, is_jwst: bool) -> Product:
     """Check one product."""
     part = f"product {number}"
     content = where.mapping(item, part)
-    name = where.text(content, "name", part)
+    default = f"{where.path.stem}_{number}" if is_jwst else None
+    name = where.text(content, "name", part, default=default)
     if any(mark in name for mark in ("/", "\\", "\0")) or name in (".", ".."):
         raise where.error(f"{part}: name", repr(name), "a name without path separators", "rename")
-    members = tuple(
-        _read_member(where, entry, f"product {name}, member {count}")
-        for count, entry in enumerate(where.sequence(content, "members", f"product {name}"), 1)
+    used, others = [], []
+    for count, entry in enumerate(where.sequence(content, "members", f"product {name}"), 1):
+        at = f"product {name}, member {count}"
+        if is_jwst and _is_left_out(where, entry, at):
+            others.append(entry)
+        else:
+            used.append(_read_member(where, entry, at, is_jwst=is_jwst))
+    if not used:
+        raise where.error(
+            f"product {name}: members", "none of a role we use", "at least one", "add it"
+        )
+    where.no_twice(f"product {name}: expname", (member.expname for member in used))
+    return Product(name, tuple(used), tuple(others), _rest(content, _OWN_OF_PRODUCT))
+
+
+def _rest(content: Mapping[str, Any], own: frozenset[str]) -> Extra:
+    """Keep what is not ours."""
+    return tuple((key, value) for key, value in content.items() if key not in own)
+
+
+def _is_left_out(where: _Place, item: object, part: str) -> bool:
+    """Say whether a member has a role of JWST that we do not use, with a warning."""
+    content = where.mapping(item, part)
+    expname = where.text(content, "expname", part)
+    exptype = where.text(content, "exptype", part)
+    if exptype.lower() in EXPTYPES:
+        return False
+    logger.warning(
+        "%s",
+        complaint(
+            where.path, f"{part} ({expname}): exptype", exptype, "a role we use", "it is left out"
+        ),
     )
-    where.no_twice(f"product {name}: expname", (member.expname for member in members))
-    return Product(name, members)
+    return True
 
 
-def _read_member(where: _Place, item: object, part: str) -> Member:
+def _read_member(where: _Place, item: object, part: str, *, is_jwst: bool) -> Member:
     """Check one member."""
     content = where.mapping(item, part)
     expname = where.text(content, "expname", part)
     exptype = where.text(content, "exptype", part)
+    exptype = exptype.lower() if is_jwst else exptype
     if exptype not in EXPTYPES:
         raise where.error(
             f"{part} ({expname}): exptype", repr(exptype), f"one of {' '.join(EXPTYPES)}", "correct"
         )
     group_id = content.get("group_id")
-    sha256 = where.text(content, "sha256", part) if content.get("sha256") is not None else None
+    sha256 = where.text_or_none(content, "sha256", part)
+    dt_s = content.get("dt_s")
+    if dt_s is not None and (isinstance(dt_s, bool) or not isinstance(dt_s, int | float)):
+        raise where.error(f"{part} ({expname}): dt_s", repr(dt_s), "seconds", "correct it")
     return Member(
-        expname, exptype, None if group_id is None else str(group_id), sha256 and sha256.lower()
+        expname,
+        exptype,
+        None if group_id is None else str(group_id),
+        sha256 and sha256.lower(),
+        dt_s,
+        _read_reads(where, content, f"{part} ({expname})"),
+        _rest(content, _OWN_OF_MEMBER),
     )
+
+
+def _read_reads(
+    where: _Place, content: Mapping[str, Any], part: str
+) -> tuple[tuple[str, str], ...]:
+    """Check the files that were written down for a member."""
+    if content.get("reads") is None:
+        return ()
+    found = []
+    for item in where.sequence(content, "reads", part):
+        entry = where.mapping(item, f"{part}: reads")
+        name = where.text(entry, "name", f"{part}: reads")
+        if Path(name).name != name or "\\" in name:
+            raise where.error(
+                f"{part}: reads: name", repr(name), "a name without path", "correct it"
+            )
+        found.append((name, where.text(entry, "sha256", f"{part}: reads").lower()))
+    where.no_twice(f"{part}: reads", (name for name, _ in found))
+    return tuple(found)
 
 
 def _check_members(where: _Place, association: Association) -> None:
@@ -339,6 +513,7 @@ def _check_members(where: _Place, association: Association) -> None:
                 raise where.error(
                     part, f"{other} and {member.expname}, one exposure", "each once", "take one out"
                 )
+            _check_reads(where, member, named[0].parent)
             if member.sha256 is not None:
                 _check_sha256(where, member, named)
 
@@ -352,13 +527,33 @@ def _check_sha256(where: _Place, member: Member, named: tuple[Path, ...]) -> Non
             "the name of the file it belongs to as expname",
             "name the file",
         )
-    with named[0].open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != member.sha256:
+    _compare(where, member.expname, named[0], member.sha256 or "")
+
+
+def _check_reads(where: _Place, member: Member, folder: Path) -> None:
+    """Compare the files that were written down for a member with those that are there."""
+    for name, sha256 in member.reads:
+        if not (folder / name).is_file():
+            raise where.error(
+                f"member {member.expname}: reads",
+                f"{name}, which is not in {folder}",
+                "every read that was associated",
+                "put it back or make the association anew",
+            )
+        _compare(where, name, folder / name, sha256)
+
+
+def _compare(where: _Place, name: str, path: Path, sha256: str) -> None:
+    """Refuse a file that has another checksum than was written down."""
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise where.error(f"member {name}: file", error, "a file", "make it readable") from error
+    if found != sha256:
         raise where.error(
-            f"member {member.expname}: sha256",
+            f"member {name}: sha256",
             f"{found[:12]}…",
-            f"{member.sha256}",
+            sha256,
             "the file is not the one that was associated: put it back or make the association anew",
         )
 
@@ -396,6 +591,10 @@ class _Place:
             got = repr(value) if value is not None else "nothing"
             raise self.error(f"{part}: {key}", got, "a text", "add it")
         return value
+
+    def text_or_none(self, content: Mapping[str, Any], key: str, part: str) -> str | None:
+        """Give a text that is not blank; None where it is absent or null."""
+        return None if content.get(key) is None else self.text(content, key, part)
 
     def no_twice(self, part: str, names: Iterable[str]) -> None:
         """Refuse a name that comes twice."""

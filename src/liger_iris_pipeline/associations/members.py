@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,8 +79,8 @@ class MemberFinder:
     """
 
     folder: Path
-    _lists: dict[Path, list[Path]] = field(default_factory=dict, repr=False)
-    _headers: dict[Path, Mapping[str, Any] | None] = field(default_factory=dict, repr=False)
+    _stems: dict[Path, dict[tuple[str, ...], list[Path]]] = field(default_factory=dict, repr=False)
+    _raw: dict[Path, _RawFiles] = field(default_factory=dict, repr=False)
 
     def named(self, expname: str) -> tuple[Path, ...]:
         """Find the files that fit a member's name, without looking into them.
@@ -100,8 +101,7 @@ class MemberFinder:
             return (path,)
         if expname.lower().endswith(_ENDINGS):
             return ()
-        stem = stem_of(path.name)
-        found = [item for item in self._list(path.parent) if stem_of(item.name) == stem]
+        found = self._by_stem(path.parent).get(stem_of(path.name), [])
         levels = {level_of(item.name) or 0 for item in found}
         wanted = level_of(path.name)
         if wanted is None:
@@ -144,33 +144,49 @@ class MemberFinder:
         wanted = _identity(header)
         if wanted is None:
             return named
+        raw = self._raw_files(named[0].parent)
         stem = stem_of(named[0].name)
-        beside = [item for item in self._list(named[0].parent) if self._belongs(item, wanted, stem)]
-        return tuple(sorted({*named, *beside}))
+        unreadable = [p for p in raw.unreadable.get(stem, ()) if level_of(p.name) in (0, None)]
+        return tuple(sorted({*named, *raw.by_identity.get(wanted, ()), *unreadable}))
 
     def header(self, expname: str) -> Mapping[str, Any]:
         """Read the PRIMARY keywords of the first file that fits a member's name."""
         return models.read_metadata(self.named(expname)[0])
 
-    def _belongs(self, path: Path, wanted: Identity, stem: tuple[str, ...]) -> bool:
-        """Say whether a file is of an exposure: by its header, else by its name."""
-        if path not in self._headers:
-            try:
-                self._headers[path] = models.read_metadata(path)
-            except (InputError, OSError):
-                self._headers[path] = None
-        header = self._headers[path]
-        if header is None:
-            return stem_of(path.name) == stem and level_of(path.name) in (0, None)
-        return _identity(header) == wanted
+    def _by_stem(self, folder: Path) -> dict[tuple[str, ...], list[Path]]:
+        """Sort the FITS files of a folder by their stems."""
+        if folder not in self._stems:
+            items = sorted(folder.iterdir()) if folder.is_dir() else []
+            stems: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+            for item in items:
+                if item.name.lower().endswith(_ENDINGS) and not item.name.startswith("."):
+                    stems[stem_of(item.name)].append(item)
+            self._stems[folder] = dict(stems)
+        return self._stems[folder]
 
-    def _list(self, folder: Path) -> list[Path]:
-        """List the FITS files of a folder."""
-        if folder not in self._lists:
-            items = folder.iterdir() if folder.is_dir() else iter(())
-            names = [item for item in items if item.name.lower().endswith(_ENDINGS)]
-            self._lists[folder] = sorted(item for item in names if not item.name.startswith("."))
-        return self._lists[folder]
+    def _raw_files(self, folder: Path) -> _RawFiles:
+        """Sort the raw files of a folder by the exposures that their headers name."""
+        if folder not in self._raw:
+            raw = _RawFiles()
+            for stem, paths in self._by_stem(folder).items():
+                for path in paths:
+                    try:
+                        identity = _identity(models.read_metadata(path))
+                    except (InputError, OSError):
+                        raw.unreadable[stem].append(path)
+                        continue
+                    if identity is not None:
+                        raw.by_identity[identity].append(path)
+            self._raw[folder] = raw
+        return self._raw[folder]
+
+
+@dataclass
+class _RawFiles:
+    """The raw files of a folder: by exposure, and by stem those that cannot be read."""
+
+    by_identity: dict[Identity, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    unreadable: dict[tuple[str, ...], list[Path]] = field(default_factory=lambda: defaultdict(list))
 
 
 def _identity(header: Mapping[str, Any]) -> Identity | None:

@@ -227,7 +227,7 @@ def _plan_of_association(path: Path, *, skip_bad_reads: bool) -> tuple[Path, _Pl
         a for a in made if a.asn_type == "level2" and a.products[0].members[0].expname in science
     ]
     name = given.products[0].name
-    if given.asn_type == "level2" and len(chosen) == 1:
+    if given.level == 2 and len(chosen) == 1:
         chosen = [replace(chosen[0], products=(replace(chosen[0].products[0], name=name),))]
     else:
         members = tuple(a.products[0].members[0] for a in chosen)
