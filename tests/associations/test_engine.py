@@ -171,11 +171,11 @@ def test_calibrations_go_by_what_they_were_taken_for(exposure):
     found = {a.asn_type: [number(m) for m in a.members] for a in engine.associations()}
     assert found == {
         "dark": [7, 8],
-        "flat": [1, 5],
+        "flat": [1, 2, 5],
         "lampoff": [2],
-        "gain": [1, 5],
-        "linearity": [3],
-        "persistence": [4, 6],
+        "gain": [1, 3, 5, 8],
+        "linearity": [3, 8],
+        "persistence": [4, 6, 7, 8],
         "bias": [14],
         "arc": [9],
         "rectmat": [10, 11],
@@ -183,9 +183,25 @@ def test_calibrations_go_by_what_they_were_taken_for(exposure):
         "telluric": [12],
     }
     roles = [m.exptype for a in engine.associations(["persistence"]) for m in a.members]
-    assert roles == ["flat", "dark"]
+    assert roles == ["flat", "dark", "dark", "dark"]
     names = [a.products[0].name for a in engine.associations()]
     assert len(set(names)) == len(names)
+
+
+def test_darks_alone_make_no_gain(exposure):
+    engine = Engine(load_rules().choose(["gain"]))
+    assert engine.register(exposure(1, IMTYPE="DARK")) == []
+    assert engine.close("2026B-P001-001") == []
+    assert engine.expire(NIGHT + 1) == []
+    assert engine.associations() == []
+    assert told(engine.register(exposure(2, IMTYPE="FLAT"))) == [
+        ("new", "gain", 1),
+        ("degraded", "gain", 1),
+    ]
+    assert told(engine.register(exposure(3, IMTYPE="DARK"))) == [("updated", "gain", 2)]
+    (found,) = engine.associations()
+    assert [m.exptype for m in found.members] == ["flat", "dark", "dark"]
+    assert found.products[0].name.endswith("_FLAT_LVL3_0002_gain")
 
 
 # --- arrival -------------------------------------------------------------------------------------

@@ -113,6 +113,8 @@ def test_rules_of_a_file(tmp_path, exposure) -> None:
         ("rules.pair.one_per", [], r"rules\.pair: one_per: got nothing, expected keywords"),
         ("rules.pair.one_per", [7], r"rules\.pair: one_per: got \[7\], expected keywords"),
         ("rules.pair.one_per", ["OBS_ID"], r"companions: got some of a set, expected only with"),
+        ("rules.pair.also", {"when": {"IMTYPE": "SKY"}}, r"also: got some for one exposure"),
+        ("rules.pair.also", {"when": {"A": 1}, "x": 1}, r"rules\.pair\.also: x: got it, expected"),
         ("rules.pair.companions", {}, r"rules\.pair: companions: got \{\}, expected a list"),
         ("rules.pair.companions.0.role", "star", r"companions\[0\]: role: got star, expected one"),
         ("rules.pair.companions.0.pick", "any", r"pick: got any, expected around or nearest"),

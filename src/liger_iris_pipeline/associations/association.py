@@ -155,8 +155,8 @@ class Association:
 
     @property
     def version_id(self) -> str:
-        """Sixteen digits that change with the members, their roles and checksums."""
-        members = sorted((m.expname, m.exptype, m.sha256 or "") for m in self.members)
+        """Sixteen digits that change with the members, their roles and checksums, not with folders."""
+        members = sorted((Path(m.expname).name, m.exptype, m.sha256 or "") for m in self.members)
         return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
 
     @property

@@ -139,7 +139,7 @@ class Engine:
             observations are closed. Exposures that come later are taken in all the same.
         """
         self._closed.add(obs_id)
-        ended = [s for s in self._slots.values() if not s.final and s.observations <= self._closed]
+        ended = [s for s in self._waiting() if s.observations <= self._closed]
         return self._finish(ended)
 
     def expire(self, mjd: float) -> list[Change]:
@@ -155,7 +155,7 @@ class Engine:
         list of Change
             Products that are thereby ready or degraded.
         """
-        ended = [s for s in self._slots.values() if not s.final and self._deadline(s) < mjd]
+        ended = [s for s in self._waiting() if self._deadline(s) < mjd]
         return self._finish(ended)
 
     def associations(self, kinds: Iterable[str] | None = None) -> list[Association]:
@@ -180,11 +180,16 @@ class Engine:
         """
         wanted = {rule.name for rule in self.rules.choose(kinds).rules}
         slots = sorted(
-            (slot for slot in self._slots.values() if slot.rule.name in wanted), key=self._rank
+            (s for s in self._slots.values() if s.rule.name in wanted and not s.is_empty),
+            key=self._rank,
         )
         found = [slot.association(self.folder) for slot in slots]
         _check_names(found)
         return found
+
+    def _waiting(self) -> list[Slot]:
+        """Give the slots for which something may still come."""
+        return [slot for slot in self._slots.values() if not (slot.final or slot.is_empty)]
 
     def _rank(self, slot: Slot) -> Key:
         """Give the place of a slot in the total order."""
@@ -221,7 +226,7 @@ class Engine:
         if values not in self._known:
             rules = self.rules.rules
             self._known[values] = (
-                tuple(rule for rule in rules if rule.condition.holds(item)),
+                tuple(rule for rule in rules if rule.takes(item)),
                 tuple(
                     (rule.name, number, companion)
                     for rule in rules
@@ -286,7 +291,8 @@ class Engine:
     def _announce(self, touched: Iterable[Slot]) -> list[Change]:
         """Say what has changed in some slots."""
         changes = []
-        for slot in sorted(dict.fromkeys(touched), key=self._rank):
+        some = (slot for slot in dict.fromkeys(touched) if not slot.is_empty)
+        for slot in sorted(some, key=self._rank):
             old, new = slot.given, slot.association(self.folder)
             if old == new:
                 continue

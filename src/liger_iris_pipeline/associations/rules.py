@@ -116,6 +116,8 @@ class Rule:
         How many exposures there should be.
     detectors : tuple of str
         Detectors there should be if there are two of them.
+    also : Condition, optional
+        What joins a set of such exposures but makes none.
     """
 
     name: str
@@ -127,6 +129,11 @@ class Rule:
     companions: tuple[Companion, ...] = ()
     least: int = 1
     detectors: tuple[str, ...] = ()
+    also: Condition | None = None
+
+    def takes(self, item: Item) -> bool:
+        """Say whether an exposure makes a product, or joins in one."""
+        return self.condition.holds(item) or (self.also is not None and self.also.holds(item))
 
     @property
     def is_single(self) -> bool:
@@ -164,7 +171,8 @@ class RuleSet:
         conditions = [
             condition
             for rule in self.rules
-            for condition in (rule.condition, *(c.condition for c in rule.companions))
+            for condition in (rule.condition, rule.also, *(c.condition for c in rule.companions))
+            if condition is not None
         ]
         found = [key for c in conditions for key, _ in (*c.when, *c.unless)]
         return tuple(dict.fromkeys(found))
@@ -292,12 +300,15 @@ def _parse_rule(fields: _Fields, name: str) -> Rule:
         companions=companions,
         least=int(fields.number("least", 1)),
         detectors=fields.words("detectors", ()),
+        also=fields.inner("also"),
     )
     fields.finish()
     if companions and not single:
         raise fields.error(
             "companions", "some of a set", "only with one_per: exposure", "take them out"
         )
+    if rule.also and single:
+        raise fields.error("also", "some for one exposure", "only with a set", "use companions")
     earlier: set[str] = set()
     for companion in companions:
         if companion.instead_of and companion.instead_of not in earlier:
@@ -400,6 +411,15 @@ class _Fields:
         if not isinstance(unless, Mapping):
             raise self.error("unless", _shown(unless), "a mapping", "correct it")
         return Condition(when, self._values("unless", unless))
+
+    def inner(self, key: str) -> Condition | None:
+        """Take a condition of its own; None where it is absent."""
+        if key not in self.content:
+            return None
+        fields = _Fields(self.content.pop(key), self.file, f"{self.part}.{key}")
+        found = fields.condition()
+        fields.finish()
+        return found
 
     def _values(self, key: str, given: Mapping[Any, Any]) -> tuple[tuple[str, frozenset[str]], ...]:
         """Turn keywords with a value or a list of values into sets of texts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
@@ -67,6 +67,11 @@ class Slot:
     def observations(self) -> frozenset[str]:
         """Observations of its exposures, without companions."""
         raise NotImplementedError
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that makes a product."""
+        return False
 
     def add(self, item: Item) -> None:
         """Take an exposure in."""
@@ -221,6 +226,7 @@ class SetSlot(Slot):
         super().__init__(rule)
         self._items: list[Item] = []
         self._keys: list[tuple[Any, ...]] = []
+        self._guests: list[Item] = []
         self._observations: set[str] = set()
         self._groups: dict[str, set[str]] = defaultdict(set)  # exposures by detector
 
@@ -245,18 +251,26 @@ class SetSlot(Slot):
         """Observations of its exposures."""
         return frozenset(self._observations)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing that makes a product."""
+        return not self._items
+
     def add(self, item: Item) -> None:
         """Put an exposure in its place."""
+        self._made = None
+        if not self.rule.condition.holds(item):
+            insort(self._guests, item, key=lambda guest: guest.order)
+            return
         place = bisect_left(self._keys, item.order)
         self._keys.insert(place, item.order)
         self._items.insert(place, item)
         self._observations.add(item.text("OBS_ID"))
         self._groups[item.detector].add(item.group)
-        self._made = None
 
     def members(self) -> tuple[Member, ...]:
-        """Give the exposures in the order of time."""
-        return tuple([item.member for item in self._items])
+        """Give the exposures in the order of time, then those that have joined them."""
+        return tuple([item.member for item in (*self._items, *self._guests)])
 
     def missing(self) -> tuple[str, ...]:
         """Say how many exposures and which detectors are missing."""
