@@ -14,7 +14,11 @@ CELL = associations.NightCell(160, 5, 1)
 
 def judged(engine, monkeypatch):
     monkeypatch.setattr(associations, "Engine", engine)
-    monkeypatch.setattr(associations, "time", SimpleNamespace(perf_counter=lambda: Clock.now))
+
+    def now():
+        return Clock.now
+
+    monkeypatch.setattr(associations, "time", SimpleNamespace(perf_counter=now, process_time=now))
     (group,) = associations.groups(quick=True, seed=1)
     rows = group.judge([group.measure(CELL, stream(1, str(CELL)))])
     assert len(rows) == 3
