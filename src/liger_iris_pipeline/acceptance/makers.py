@@ -79,7 +79,8 @@ class RampMakersCell:
     def scene(self) -> Scene:
         """Give the scene: no references, no science, the exposures that are needed."""
         glow = (20, 8) if self.persistence else (0, 0)
-        plan = replace(COMPLETE, lamp_off=0, standards=0, afterglows=glow[0], long_darks=glow[1])
+        plan = replace(COMPLETE, flats=24, lamp_off=0, standards=0)
+        plan = replace(plan, afterglows=glow[0], long_darks=glow[1])
         return Scene(
             format=Format(self.size, self.size, 4, NOUTPUTS),
             detectors=("IMG1",),

@@ -25,6 +25,8 @@ EFFICIENCY = 1.2
 """Scatter of the clipped variance over that of the plain one, for Gaussian values."""
 REACH = 2
 """Neighbours whose covariance is measured [pixel]."""
+SIGNIFICANT = 2.0
+"""Covariances below that many sigmas count as 0."""
 FEWEST = 100
 """Pixels that a variance is made of at least."""
 
@@ -89,7 +91,7 @@ class PhotonTransfer:
     factor sum(k^2) of its kernel, and the sum of the autocovariance over all lags makes up for it
     (Moore, Ninkov & Forrest 2006, Opt. Eng. 45, 076402, doi:10.1117/1.2219103). Lags up to one pixel are
     summed as measured over all outputs; beyond, coupling by a once gives a^2, which follows from the
-    first lags. A covariance that its noise explains is shrunk towards 0 by 1 - (noise / value)^2,
+    first lags. A covariance that its noise explains is shrunk towards 0 by 1 - (2 noise / value)^2,
     so that a detector without coupling does not pay for its absence. Charge that repels charge (the
     brighter-fatter effect) grows with signal: steps above half of full well are better left out.
     """
@@ -241,7 +243,8 @@ class PhotonTransfer:
     def _factor(self, covariance: Float64) -> tuple[float, float]:
         """Sum of the covariances over all lags, and its error."""
         noise = 1.0 / float(self._lags[1, REACH, REACH])
-        share = 1.0 - noise / np.maximum(covariance**2, noise)
+        least = SIGNIFICANT**2 * noise
+        share = 1.0 - least / np.maximum(covariance**2, least)
         known = covariance * share
         known[REACH, REACH] = 1.0
         near = float(known[1:-1, 1:-1].sum())
