@@ -15,14 +15,31 @@ from typing import BinaryIO, cast
 from astropy.io import fits
 
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
+from liger_iris_pipeline.models.fitsfile import (
+    Fault,
+    decompressed,
+    open_stream,
+    survey,
+    verify_sums,
+)
 
-__all__ = ["MANIFEST", "fault_in", "file_state", "format_manifest", "read_manifest", "sha256_of"]
+__all__ = [
+    "MANIFEST",
+    "fault_in",
+    "file_state",
+    "format_manifest",
+    "image_shape",
+    "read_manifest",
+    "sha256_of",
+    "sum_fault",
+]
 
 MANIFEST = "SHA256SUMS"
 """File of a store that lists checksums as ``sha256sum`` writes them."""
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 _EXTENSION = b"XTENSION"
+_GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20  # bytes
 
 
@@ -49,7 +66,7 @@ def sha256_of(path: str | Path) -> str:
     return _sha256(*file_state(path))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     """Hash a file; size and time are there for the cache."""
     with path.open("rb") as stream:
@@ -105,11 +122,11 @@ def fault_in(path: str | Path) -> str | None:
         return f"cannot be read ({error.strerror or error})"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _fault(path: Path, size: int, mtime_ns: int) -> str | None:
     """Compare the size of a file with the size its headers promise."""
     try:
-        present = _decompressed_size(path) if path.suffix == ".gz" else size
+        present = _decompressed_size(path) if _is_packed(path) else size
         expected = _promised_size(path)
         begun = present > expected and _begins_extension(path, expected)
     except (EOFError, zlib.error):
@@ -123,7 +140,13 @@ def _fault(path: Path, size: int, mtime_ns: int) -> str | None:
 
 def _opened(path: Path) -> BinaryIO:
     """Open a file that may be compressed."""
-    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    return cast("BinaryIO", gzip.open(path)) if _is_packed(path) else path.open("rb")
+
+
+def _is_packed(path: Path) -> bool:
+    """Say whether a file is compressed: by its content, as the files of a store have no ending."""
+    with path.open("rb") as stream:
+        return stream.read(len(_GZIP)) == _GZIP
 
 
 def _begins_extension(path: Path, offset: int) -> bool:
@@ -151,8 +174,72 @@ def _promised_size(path: Path) -> int:
             return max(int(at["datLoc"]) + int(at["datSpan"]) for at in where)
 
 
+def sum_fault(path: str | Path) -> str | None:
+    """Say whether the data of a FITS file still have the sums its headers state.
+
+    Computed once per process for a given size and modification time.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.fits`` or ``.fits.gz``, whole.
+
+    Returns
+    -------
+    str or None
+        ``DATASUM: got …, expected …``; None if all are right or none is stated.
+    """
+    try:
+        return _sum_fault(*file_state(path))
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+
+
+@lru_cache(maxsize=4096)
+def _sum_fault(path: Path, size: int, mtime_ns: int) -> str | None:
+    """Verify the sums of a file; size and time are there for the cache."""
+    try:
+        stream, length = open_stream(path)
+        with stream:
+            skeleton = survey(stream, length)
+        if any("DATASUM" in hdu.header for hdu in skeleton.hdus):
+            verify_sums(decompressed(path.read_bytes()), skeleton)
+    except Fault as fault:
+        return f"{fault.part}: got {fault.got}, expected {fault.expected}"
+    return None
+
+
+def image_shape(path: str | Path) -> tuple[int, int] | None:
+    """Give the shape of the images of a reference.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.fits`` or ``.fits.gz``.
+
+    Returns
+    -------
+    tuple of int or None
+        Rows and columns of the first image; None without one, or if the file cannot be read.
+    """
+    try:
+        return _image_shape(*file_state(path))
+    except (OSError, Fault):
+        return None
+
+
+@lru_cache(maxsize=65536)
+def _image_shape(path: Path, size: int, mtime_ns: int) -> tuple[int, int] | None:
+    """Find the first image; size and time are there for the cache."""
+    stream, length = open_stream(path)
+    with stream:
+        skeleton = survey(stream, length)
+    shapes = (hdu.shape for hdu in skeleton.hdus if not hdu.is_table)
+    return next(((ny, nx) for *_, ny, nx in (s for s in shapes if len(s) > 1)), None)
+
+
 def read_manifest(folder: Path) -> dict[str, str]:
-    """Read the checksums of a store.
+    """Read the checksums of a store, once per process for a given size and modification time.
 
     Parameters
     ----------
@@ -169,17 +256,26 @@ def read_manifest(folder: Path) -> dict[str, str]:
     ReferenceFileError
         If the manifest cannot be read or one of its lines is not of the form ``sha256sum`` writes.
     """
-    path = folder / MANIFEST
     try:
-        lines = path.read_text("utf-8").splitlines()
+        return dict(_manifest(*file_state(folder / MANIFEST)))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ReferenceFileError(
             complaint(
-                path, "file", error, "readable text", "repair it or write it anew with sha256sum"
+                folder / MANIFEST,
+                "file",
+                error,
+                "readable text",
+                "repair it or write it anew with sha256sum",
             )
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _manifest(path: Path, size: int, mtime_ns: int) -> Mapping[str, str]:
+    """Parse a manifest; size and time are there for the cache."""
+    lines = path.read_text("utf-8").splitlines()
     sums = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
