@@ -209,36 +209,52 @@ def load_context(root: Path, name: str) -> Context:
         raise ContextError(
             complaint(path, "file", error.strerror, "a readable file", _RESTORE)
         ) from error
-    return _context(root, name, content)
+    parsed = _parsed_context(name, content)
+    pins: dict[str, tuple[Pin, ...]] = {reftype: (pin,) for reftype, pin in parsed.rules.items()}
+    if parsed.append or not parsed.rules:
+        above = load_context(root, str(parsed.parent))
+        if above.sha256 != parsed.parent_sha256:
+            got, expected = above.sha256[:12], parsed.parent_sha256[:12]
+            raise ContextError(
+                complaint(f"{above.name}.yaml", "SHA-256", f"{got}…", f"{expected}…", _RESTORE)
+            )
+        pins = dict(above.pins)
+        for reftype, pin in parsed.append.items():
+            pins[reftype] = (*pins[reftype], pin)
+    return Context(root, name, parsed.sha256, parsed.parent, parsed.created, pins)
+
+
+class _Parsed(NamedTuple):
+    """What the file of a context says."""
+
+    sha256: str
+    parent: str | None
+    parent_sha256: str
+    created: str
+    rules: Mapping[str, Pin]
+    append: Mapping[str, Pin]
 
 
 @lru_cache(maxsize=256)
-def _context(root: Path, name: str, content: bytes) -> Context:
-    """Read the content of a context's file; the content is there for the cache too."""
+def _parsed_context(name: str, content: bytes) -> _Parsed:
+    """Read the content of a context's file."""
     where = f"{name}.yaml"
     try:
         fields = yaml.safe_load(content)
         if not isinstance(fields, dict) or fields.get("context") != name:
             got = fields.get("context") if isinstance(fields, dict) else "no fields"
             raise ContextError(complaint(where, "context", got, name, _RESTORE))
-        rules, append = _pins(fields, "rules"), _pins(fields, "append")
-        parent, created = fields.get("parent"), str(fields.get("created", ""))
+        return _Parsed(
+            hashlib.sha256(content).hexdigest(),
+            fields.get("parent"),
+            str(fields.get("parent_sha256")),
+            str(fields.get("created", "")),
+            _pins(fields, "rules"),
+            _pins(fields, "append"),
+        )
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         said = " ".join(str(error).split())[:200]
         raise ContextError(complaint(where, "content", said, "a context", _RESTORE)) from error
-    pins: dict[str, tuple[Pin, ...]] = {reftype: (pin,) for reftype, pin in rules.items()}
-    if append or not rules:
-        above = load_context(root, str(parent))
-        if above.sha256 != fields.get("parent_sha256"):
-            got, expected = above.sha256[:12], str(fields.get("parent_sha256"))[:12]
-            raise ContextError(
-                complaint(f"{parent}.yaml", "SHA-256", f"{got}…", f"{expected}…", _RESTORE)
-            )
-        pins = dict(above.pins)
-        for reftype, pin in append.items():
-            pins[reftype] = (*pins[reftype], pin)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Context(root, name, sha256, parent, created, pins)
 
 
 def _pins(fields: Mapping[str, Any], part: str) -> dict[str, Pin]:

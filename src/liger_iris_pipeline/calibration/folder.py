@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from liger_iris_pipeline.calibration.catalogue import Catalogue
-from liger_iris_pipeline.calibration.content import points_into
+from liger_iris_pipeline.calibration.integrity import read_manifest
 from liger_iris_pipeline.calibration.item import Item, item_from_header
 from liger_iris_pipeline.calibration.reference import Entry, examine
 from liger_iris_pipeline.calibration.rulesfile import Rule
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
 
-__all__ = ["Loose", "file_names", "forget", "loose_references"]
+__all__ = ["Loose", "file_names", "forget", "forget_large", "loose_references"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def file_names(root: Path) -> list[str]:
     ReferenceFileError
         If the folder cannot be read.
     """
-    return list(_state(root).names)
+    return list(_state(root, managed=False).names)
 
 
 def loose_references(root: Path, rule: Rule, *, managed: bool) -> Loose:
@@ -98,7 +99,7 @@ def loose_references(root: Path, rule: Rule, *, managed: bool) -> Loose:
     ReferenceFileError
         If the folder cannot be read.
     """
-    return _loose(_state(root), rule, managed)
+    return _loose(_state(root, managed=managed), rule)
 
 
 def forget() -> None:
@@ -108,12 +109,31 @@ def forget() -> None:
     _loose.cache_clear()
 
 
-def _state(root: Path) -> _State:
-    """Look at a folder."""
+def forget_large(root: Path) -> bool:
+    """Look again at all files of a large folder: one may have been changed in its place.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+
+    Returns
+    -------
+    bool
+        Whether it is a large one; in a small one no change is overlooked.
+    """
+    large = len(file_names(root)) > _FEW
+    if large:
+        forget()
+    return large
+
+
+def _state(root: Path, *, managed: bool) -> _State:
+    """Look at a folder, or at what of it belongs to no store."""
     try:
         mtime_ns = root.stat().st_mtime_ns
         settled = time.time_ns() - mtime_ns > _SETTLED_NS
-        names = _names(root, mtime_ns) if settled else _list(root)
+        names = _names(root, managed, mtime_ns) if settled else _list(root, managed)
     except OSError as error:
         raise ReferenceFileError(
             complaint(
@@ -129,16 +149,20 @@ def _state(root: Path) -> _State:
     return _State(root, names, files, 0 if few else mtime_ns)
 
 
-def _list(root: Path) -> tuple[str, ...]:
-    """List the FITS files of a folder."""
-    names = (item.name for item in root.iterdir() if not item.is_dir())
-    return tuple(sorted(n for n in names if n.lower().endswith(_ENDINGS) and n[0] != "."))
+def _list(root: Path, managed: bool) -> tuple[str, ...]:
+    """List the FITS files of a folder, of a store those that are no names of its contents."""
+    entered = read_manifest(root) if managed else {}
+    with os.scandir(root) as items:
+        found = [i for i in items if i.name.lower().endswith(_ENDINGS) and i.name[0] != "."]
+    if managed:  # the name of a content is a link, and listed: nothing has to be asked of the disk
+        found = [i for i in found if not (i.is_symlink() and i.name in entered)]
+    return tuple(sorted(item.name for item in found if not item.is_dir()))
 
 
 @lru_cache(maxsize=64)
-def _names(root: Path, mtime_ns: int) -> tuple[str, ...]:
+def _names(root: Path, managed: bool, mtime_ns: int) -> tuple[str, ...]:
     """List the FITS files of a folder; the time is there for the cache."""
-    return _list(root)
+    return _list(root, managed)
 
 
 def _file_state(path: Path) -> tuple[int, int]:
@@ -161,15 +185,13 @@ def _entries(state: _State) -> tuple[Entry, ...]:
 
 
 @lru_cache(maxsize=128)
-def _loose(state: _State, rule: Rule, managed: bool) -> Loose:
+def _loose(state: _State, rule: Rule) -> Loose:
     """Describe the references of one type."""
     items: list[Item] = []
     faults: dict[str, str] = {}
     known: dict[str, Entry] = {}
     for entry in _entries(state):
         if entry.reftype not in (rule.reftype, None):
-            continue
-        if managed and points_into(entry.path):
             continue
         name = entry.path.name
         fault = entry.fault

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import warnings
-import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, cast
-
-from astropy.io import fits
 
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
 from liger_iris_pipeline.models.fitsfile import (
@@ -38,9 +32,7 @@ MANIFEST = "SHA256SUMS"
 """File of a store that lists checksums as ``sha256sum`` writes them."""
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
-_EXTENSION = b"XTENSION"
-_GZIP = b"\x1f\x8b"
-_CHUNK = 1 << 20  # bytes
+_CUT = "truncated"
 
 
 def sha256_of(path: str | Path) -> str:
@@ -124,54 +116,15 @@ def fault_in(path: str | Path) -> str | None:
 
 @lru_cache(maxsize=65536)
 def _fault(path: Path, size: int, mtime_ns: int) -> str | None:
-    """Compare the size of a file with the size its headers promise."""
+    """Walk the HDUs of a file; size and time are there for the cache."""
     try:
-        present = _decompressed_size(path) if _is_packed(path) else size
-        expected = _promised_size(path)
-        begun = present > expected and _begins_extension(path, expected)
-    except (EOFError, zlib.error):
-        return "is truncated (the compressed data end early)"
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
-        return f"is not FITS or is broken ({' '.join(str(error).split()) or type(error).__name__})"
-    if present < expected:
-        return f"is truncated ({present} of {expected} bytes)"
-    return "is truncated (in the header of an extension)" if begun else None
-
-
-def _opened(path: Path) -> BinaryIO:
-    """Open a file that may be compressed."""
-    return cast("BinaryIO", gzip.open(path)) if _is_packed(path) else path.open("rb")
-
-
-def _is_packed(path: Path) -> bool:
-    """Say whether a file is compressed: by its content, as the files of a store have no ending."""
-    with path.open("rb") as stream:
-        return stream.read(len(_GZIP)) == _GZIP
-
-
-def _begins_extension(path: Path, offset: int) -> bool:
-    """Say whether an extension begins where the last whole HDU ends; other bytes do no harm."""
-    with _opened(path) as stream:
-        stream.seek(offset)
-        return stream.read(len(_EXTENSION)) == _EXTENSION
-
-
-def _decompressed_size(path: Path) -> int:
-    """Count the bytes of a gzip file; the check sum at its end is verified on the way."""
-    with _opened(path) as stream:
-        return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
-
-
-def _promised_size(path: Path) -> int:
-    """Find where the last HDU ends according to the headers [byte]."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # truncation is what we find out ourselves
-        with (
-            _opened(path) as stream,
-            fits.open(stream, memmap=False, lazy_load_hdus=False) as hdus,
-        ):
-            where = [hdu.fileinfo() for hdu in hdus]
-            return max(int(at["datLoc"]) + int(at["datSpan"]) for at in where)
+        stream, length = open_stream(path)
+        with stream:
+            survey(stream, length)
+    except Fault as fault:
+        kind = "is truncated" if _CUT in fault.got else "is not FITS or is broken"
+        return f"{kind} ({fault.part}: {fault.got})"
+    return None
 
 
 def sum_fault(path: str | Path) -> str | None:

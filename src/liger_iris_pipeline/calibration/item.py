@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from liger_iris_pipeline.calibration.dates import (
@@ -159,4 +159,4 @@ def item_from_fields(fields: Any, reftype: str, name: str) -> Item:
 
 def _moment(value: object) -> datetime:
     """Read a date that JSON has as text and YAML may have read already."""
-    return parse_utc(value.isoformat() if isinstance(value, datetime) else value)
+    return parse_utc(value.isoformat() if isinstance(value, date) else value)

@@ -171,8 +171,7 @@ def parse_rules(text: str, name: str) -> RulesFile:
         raise _broken(name, error) from error
     if not isinstance(content, dict):
         raise ContextError(complaint(name, "content", "no fields", "rules", "correct the file"))
-    entries = lines if fast else content.pop("entries", None) or []
-    content.pop("entries", None)
+    entries = content.pop("entries", None) or (lines if fast else [])
     rule = rule_from_fields(content, name)
     return RulesFile(rule, tuple(item_from_fields(one, rule.reftype, name) for one in entries))
 

@@ -24,7 +24,7 @@ from liger_iris_pipeline.calibration.context import (
     load_context,
 )
 from liger_iris_pipeline.calibration.explain import Considered, Explanation, explain_items
-from liger_iris_pipeline.calibration.folder import Loose, file_names, forget, loose_references
+from liger_iris_pipeline.calibration.folder import Loose, file_names, forget_large, loose_references
 from liger_iris_pipeline.calibration.index import Known, known_references, rebuild
 from liger_iris_pipeline.calibration.integrity import (
     MANIFEST,
@@ -228,8 +228,7 @@ class Store:
         if fixed is not None:
             return self._fixed(view, question, fixed)
         found = self._search(view, question)
-        if found is None:
-            forget()  # a file of a large folder may have been changed in its place
+        if found is None and view.context is None and forget_large(self._root):
             found = self._search(view, question)
         if found is None:
             raise MissingReferenceError(self._nothing_fits(view, question))
@@ -504,6 +503,32 @@ class Store:
         highest = max((int(version) for version in versions if version.isdecimal()), default=0)
         return f"{highest + 1:04d}"
 
+    def references(self, reftype: str | None = None) -> list[Item]:
+        """List the references there are to choose among, those of the context in force.
+
+        Parameters
+        ----------
+        reftype : str, optional
+            Only of this type.
+
+        Returns
+        -------
+        list of Item
+            By type and name; of a plain folder, what its headers say.
+        """
+        view = self._view()
+        types = [reftype.lower()] if reftype else list(view.rulebook.rules)
+        items = [
+            item
+            for name in types
+            for item in (
+                self._loose(view, view.rulebook.rule(name)).catalogue.items
+                if view.context is None
+                else view.context.entries(name)
+            )
+        ]
+        return sorted(items, key=lambda item: (item.reftype, item.file))
+
     def known(self, reftype: str | None = None) -> list[Known]:
         """List the references that were ever entered, with the context that brought them.
 
@@ -553,16 +578,18 @@ class Store:
     def _pools(self, view: _View, rule: Rule) -> Iterator[_Pool]:
         """Give what to choose among: entered references, declared fallbacks, loose files."""
         name = view.rulebook.context
-        loose = self._loose(view, rule).catalogue
-        first = loose if view.context is None else _catalogue(view.context, rule.reftype)
+        context = view.context
+        first = _catalogue(context, rule.reftype) if context else self._loose(view, rule).catalogue
         yield _Pool(first, name)
         for fallback in rule.fallback:
             yield _fallback(first, name, fallback)
         if view.context is not None:
-            entered = {item.file for item in first.items}
-            rest = [item for item in loose.items if item.file not in entered]
-            if rest:
-                yield _Pool(Catalogue(rule, rest), name + _LOOSE)
+            yield _Pool(Catalogue(rule, self._not_entered(view, first, rule)), name + _LOOSE)
+
+    def _not_entered(self, view: _View, entered: Catalogue, rule: Rule) -> list[Item]:
+        """List the references that lie in a store without having been entered."""
+        names = {item.file for item in entered.items}
+        return [i for i in self._loose(view, rule).catalogue.items if i.file not in names]
 
     def _search(self, view: _View, question: Question) -> Reference | None:
         """Choose from the first pool that has something."""
@@ -682,18 +709,18 @@ class Store:
     def _considered(self, view: _View, question: Question) -> list[Considered]:
         """Judge all files of a type."""
         rule = question.rule
-        loose = self._loose(view, rule)
-        items = loose.catalogue.items
-        rest: tuple[Item, ...] = ()
-        if view.context is not None:
-            items = _catalogue(view.context, rule.reftype).items
-            entered = {item.file for item in items}
-            rest = tuple(item for item in loose.catalogue.items if item.file not in entered)
+        faults = self._loose(view, rule).faults
+        rest: Sequence[Item] = ()
+        if view.context is None:
+            items = self._loose(view, rule).catalogue.items
+        else:
+            entered = _catalogue(view.context, rule.reftype)
+            items, rest = entered.items, self._not_entered(view, entered, rule)
 
         def unfit(item: Item) -> str | None:
             return self._unfit(item, question)
 
-        told = explain_items(question, items, loose.faults, unfit)
+        told = explain_items(question, items, faults, unfit)
         told += [
             one._replace(reason=f"not entered: {one.reason}")
             for one in explain_items(question, rest, {}, unfit)
