@@ -174,6 +174,12 @@ def _dq_faults(model: Any) -> list[str]:
     return [_fault("DQ", f"DO_NOT_USE in {share:.0%} of the pixels", "at most half of them")]
 
 
+def _median(values: npt.NDArray[Any]) -> float:
+    """Give the median of the finite values; NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
 def _plane(model: Any) -> list[str]:
     """Check the values of a map."""
     data = np.asarray(model.data)
@@ -185,7 +191,7 @@ def _plane(model: Any) -> list[str]:
     outside = float(np.mean(~((values > low if low == 0 else values >= low) & (values <= high))))
     if outside <= _MOST:
         return []
-    got = f"{outside:.1%} of the good pixels outside, median {np.nanmedian(values):.4g}"
+    got = f"{outside:.1%} of the good pixels outside, median {_median(values):.4g}"
     return [_fault("SCI", got, f"{low:g} to {high:g} {unit}")]
 
 
@@ -193,7 +199,7 @@ def _flat(model: Any) -> list[str]:
     """Check a flat: its median over the good pixels is 1."""
     data = np.asarray(model.data)
     values = data[_good(model, data.shape)]
-    median = float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+    median = _median(values)
     faults = _plane(model)
     if not abs(median - 1.0) <= _FLAT:
         faults.append(_fault("SCI", f"a median of {median:.4g}", f"1 ± {_FLAT:g}", "normalise it"))
@@ -204,7 +210,7 @@ def _dark(model: Any) -> list[str]:
     """Check a dark: hardly any rate."""
     data = np.asarray(model.data)
     values = data[_good(model, data.shape)]
-    median = float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+    median = _median(values)
     if abs(median) < _DARK:
         return []
     return [_fault("SCI", f"a median of {median:.4g} electron/s", f"below {_DARK:g} electron/s")]

@@ -114,17 +114,27 @@ def fault_in(path: str | Path) -> str | None:
         return f"cannot be read ({error.strerror or error})"
 
 
-@lru_cache(maxsize=65536)
 def _fault(path: Path, size: int, mtime_ns: int) -> str | None:
-    """Walk the HDUs of a file; size and time are there for the cache."""
+    """Say what a walk over the HDUs of a file finds."""
+    return _survey(path, size, mtime_ns)[0]
+
+
+@lru_cache(maxsize=65536)
+def _survey(path: Path, size: int, mtime_ns: int) -> tuple[str | None, tuple[int, int] | None]:
+    """Walk the HDUs of a file, for its fault or the shape of its first image.
+
+    Size and time are there for the cache.
+    """
     try:
         stream, length = open_stream(path)
         with stream:
-            survey(stream, length)
+            skeleton = survey(stream, length)
     except Fault as fault:
         kind = "is truncated" if _CUT in fault.got else "is not FITS or is broken"
-        return f"{kind} ({fault.part}: {fault.got})"
-    return None
+        return f"{kind} ({fault.part}: {fault.got})", None
+    shapes = (hdu.shape for hdu in skeleton.hdus if not hdu.is_table)
+    shape = next(((ny, nx) for *_, ny, nx in (s for s in shapes if len(s) > 1)), None)
+    return None, shape
 
 
 def sum_fault(path: str | Path) -> str | None:
@@ -176,19 +186,9 @@ def image_shape(path: str | Path) -> tuple[int, int] | None:
         Rows and columns of the first image; None without one, or if the file cannot be read.
     """
     try:
-        return _image_shape(*file_state(path))
-    except (OSError, Fault):
+        return _survey(*file_state(path))[1]
+    except OSError:
         return None
-
-
-@lru_cache(maxsize=65536)
-def _image_shape(path: Path, size: int, mtime_ns: int) -> tuple[int, int] | None:
-    """Find the first image; size and time are there for the cache."""
-    stream, length = open_stream(path)
-    with stream:
-        skeleton = survey(stream, length)
-    shapes = (hdu.shape for hdu in skeleton.hdus if not hdu.is_table)
-    return next(((ny, nx) for *_, ny, nx in (s for s in shapes if len(s) > 1)), None)
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
