@@ -210,18 +210,24 @@ def load_context(root: Path, name: str) -> Context:
             complaint(path, "file", error.strerror, "a readable file", _RESTORE)
         ) from error
     parsed = _parsed_context(name, content)
-    pins: dict[str, tuple[Pin, ...]] = {reftype: (pin,) for reftype, pin in parsed.rules.items()}
-    if parsed.append or not parsed.rules:
-        above = load_context(root, str(parsed.parent))
-        if above.sha256 != parsed.parent_sha256:
-            got, expected = above.sha256[:12], parsed.parent_sha256[:12]
-            raise ContextError(
-                complaint(f"{above.name}.yaml", "SHA-256", f"{got}…", f"{expected}…", _RESTORE)
-            )
-        pins = dict(above.pins)
-        for reftype, pin in parsed.append.items():
-            pins[reftype] = (*pins[reftype], pin)
+    pins = _all_pins(root, parsed)
     return Context(root, name, parsed.sha256, parsed.parent, parsed.created, pins)
+
+
+def _all_pins(root: Path, parsed: _Parsed) -> Mapping[str, tuple[Pin, ...]]:
+    """Give the rules files of a context, those of the parent it adds to included."""
+    if parsed.rules and not parsed.append:
+        return {reftype: (pin,) for reftype, pin in parsed.rules.items()}
+    above = load_context(root, str(parsed.parent))
+    if above.sha256 != parsed.parent_sha256:
+        got, expected = above.sha256[:12], parsed.parent_sha256[:12]
+        raise ContextError(
+            complaint(f"{above.name}.yaml", "SHA-256", f"{got}…", f"{expected}…", _RESTORE)
+        )
+    pins = dict(above.pins)
+    for reftype, pin in parsed.append.items():
+        pins[reftype] = (*pins[reftype], pin)
+    return pins
 
 
 class _Parsed(NamedTuple):

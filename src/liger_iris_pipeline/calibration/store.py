@@ -596,15 +596,11 @@ class Store:
         for pool in self._pools(view, question.rule):
             found = self._choose(view, pool, question.by(pool.catalogue.rule))
             if found is not None:
-                if pool.flag or pool.context.endswith(_LOOSE):
-                    logger.warning(
-                        "%s: no %s reference fits; taken by %s",
-                        found.file,
-                        question.rule.reftype,
-                        f"fallback, {pool.flag}"
-                        if pool.flag
-                        else "its header alone: enter it with `iris-drs calib add`",
-                    )
+                if pool.flag:
+                    _warn_once(found.path, f"taken by fallback, {pool.flag}")
+                elif pool.context.endswith(_LOOSE):
+                    how = "taken by its header alone: enter it with `iris-drs calib add`"
+                    _warn_once(found.path, how)
                 return found
         return None
 
@@ -765,6 +761,12 @@ def _rulebook(context: Context) -> Rulebook:
 def _catalogue(context: Context, reftype: str) -> Catalogue:
     """Put the references of a context in order, once per process."""
     return Catalogue(context.rules_of(reftype)[0].rule, context.entries(reftype))
+
+
+@lru_cache(maxsize=4096)
+def _warn_once(path: Path, how: str) -> None:
+    """Say how a reference was come by, once per process."""
+    logger.warning("%s: no reference that was entered fits; %s", path.name, how)
 
 
 def _fallback(catalogue: Catalogue, context: str, fallback: Fallback) -> _Pool:
