@@ -43,7 +43,7 @@ def test_type_is_found_in_either_case() -> None:
 def test_unknown_type_and_context_are_refused_by_name() -> None:
     with pytest.raises(ReferenceFileError, match=r"got 'drak', expected one of .*dark"):
         load_rulebook().rule("drak")
-    with pytest.raises(UsageError, match=rf"got iris_9999, expected one of {CONTEXT}"):
+    with pytest.raises(UsageError, match=rf"got iris_9999, expected one of iris_0001, {CONTEXT}"):
         load_rulebook("iris_9999")
 
 

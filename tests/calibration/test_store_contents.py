@@ -27,7 +27,12 @@ def test_added_file_gets_its_name_and_its_checksum(tmp_path, reference, exposure
     assert added.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert manifest(store.path) == {NAME: added.sha256}
     assert store.select("dark", exposure) == added
-    assert sorted(item.name for item in store.path.iterdir()) == [NAME, "SHA256SUMS"]
+    assert sorted(item.name for item in store.path.iterdir()) == [
+        NAME, "SHA256SUMS", "contexts", "files", "rules",
+    ]  # fmt: skip
+    content = store.path / "files" / added.sha256[:2] / added.sha256
+    assert (store.path / NAME).resolve() == content.resolve()
+    assert content.stat().st_mode & 0o777 == 0o444
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=store.path, check=True)
 
 

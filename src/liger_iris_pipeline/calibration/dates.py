@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["exposure_date", "format_utc", "night_start", "parse_utc"]
+__all__ = ["DAY", "exposure_date", "exposure_end", "format_utc", "night_start", "parse_utc"]
+
+DAY = timedelta(days=1)
 
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 _NIGHT_BEGINS = timedelta(hours=22)  # noon in Hawaii (UTC - 10 h) as a UTC time of day
@@ -82,6 +84,22 @@ def exposure_date(metadata: Mapping[str, Any]) -> datetime | None:
     if "T" in str(text):
         return date
     return _from_mjd(metadata.get("MJD-OBS")) or date
+
+
+def exposure_end(metadata: Mapping[str, Any]) -> datetime | None:
+    """Find the end of an exposure, or of the exposures a master was made of, in its keywords.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Keywords; MJD-END is used, else the start.
+
+    Returns
+    -------
+    datetime or None
+        UTC; None if neither is stated.
+    """
+    return _from_mjd(metadata.get("MJD-END")) or exposure_date(metadata)
 
 
 def _from_mjd(mjd: object) -> datetime | None:

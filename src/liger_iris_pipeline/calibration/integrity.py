@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import warnings
-import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, cast
-
-from astropy.io import fits
 
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
+from liger_iris_pipeline.models.fitsfile import (
+    Fault,
+    decompressed,
+    open_stream,
+    survey,
+    verify_sums,
+)
 
-__all__ = ["MANIFEST", "fault_in", "file_state", "format_manifest", "read_manifest", "sha256_of"]
+__all__ = [
+    "MANIFEST",
+    "fault_in",
+    "file_state",
+    "format_manifest",
+    "image_shape",
+    "read_manifest",
+    "sha256_of",
+    "sum_fault",
+]
 
 MANIFEST = "SHA256SUMS"
 """File of a store that lists checksums as ``sha256sum`` writes them."""
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
-_EXTENSION = b"XTENSION"
-_CHUNK = 1 << 20  # bytes
+_CUT = "truncated"
 
 
 def sha256_of(path: str | Path) -> str:
@@ -49,7 +58,7 @@ def sha256_of(path: str | Path) -> str:
     return _sha256(*file_state(path))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     """Hash a file; size and time are there for the cache."""
     with path.open("rb") as stream:
@@ -105,54 +114,85 @@ def fault_in(path: str | Path) -> str | None:
         return f"cannot be read ({error.strerror or error})"
 
 
-@lru_cache(maxsize=4096)
 def _fault(path: Path, size: int, mtime_ns: int) -> str | None:
-    """Compare the size of a file with the size its headers promise."""
+    """Say what a walk over the HDUs of a file finds."""
+    return _survey(path, size, mtime_ns)[0]
+
+
+@lru_cache(maxsize=65536)
+def _survey(path: Path, size: int, mtime_ns: int) -> tuple[str | None, tuple[int, int] | None]:
+    """Walk the HDUs of a file, for its fault or the shape of its first image.
+
+    Size and time are there for the cache.
+    """
     try:
-        present = _decompressed_size(path) if path.suffix == ".gz" else size
-        expected = _promised_size(path)
-        begun = present > expected and _begins_extension(path, expected)
-    except (EOFError, zlib.error):
-        return "is truncated (the compressed data end early)"
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
-        return f"is not FITS or is broken ({' '.join(str(error).split()) or type(error).__name__})"
-    if present < expected:
-        return f"is truncated ({present} of {expected} bytes)"
-    return "is truncated (in the header of an extension)" if begun else None
+        stream, length = open_stream(path)
+        with stream:
+            skeleton = survey(stream, length)
+    except Fault as fault:
+        kind = "is truncated" if _CUT in fault.got else "is not FITS or is broken"
+        return f"{kind} ({fault.part}: {fault.got})", None
+    shapes = (hdu.shape for hdu in skeleton.hdus if not hdu.is_table)
+    shape = next(((ny, nx) for *_, ny, nx in (s for s in shapes if len(s) > 1)), None)
+    return None, shape
 
 
-def _opened(path: Path) -> BinaryIO:
-    """Open a file that may be compressed."""
-    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+def sum_fault(path: str | Path) -> str | None:
+    """Say whether the data of a FITS file still have the sums its headers state.
+
+    Computed once per process for a given size and modification time.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.fits`` or ``.fits.gz``, whole.
+
+    Returns
+    -------
+    str or None
+        ``DATASUM: got …, expected …``; None if all are right or none is stated.
+    """
+    try:
+        return _sum_fault(*file_state(path))
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
 
 
-def _begins_extension(path: Path, offset: int) -> bool:
-    """Say whether an extension begins where the last whole HDU ends; other bytes do no harm."""
-    with _opened(path) as stream:
-        stream.seek(offset)
-        return stream.read(len(_EXTENSION)) == _EXTENSION
+@lru_cache(maxsize=4096)
+def _sum_fault(path: Path, size: int, mtime_ns: int) -> str | None:
+    """Verify the sums of a file; size and time are there for the cache."""
+    try:
+        stream, length = open_stream(path)
+        with stream:
+            skeleton = survey(stream, length)
+        if any("DATASUM" in hdu.header for hdu in skeleton.hdus):
+            verify_sums(decompressed(path.read_bytes()), skeleton)
+    except Fault as fault:
+        return f"{fault.part}: got {fault.got}, expected {fault.expected}"
+    return None
 
 
-def _decompressed_size(path: Path) -> int:
-    """Count the bytes of a gzip file; the check sum at its end is verified on the way."""
-    with _opened(path) as stream:
-        return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK), b""))
+def image_shape(path: str | Path) -> tuple[int, int] | None:
+    """Give the shape of the images of a reference.
 
+    Parameters
+    ----------
+    path : str or Path
+        ``.fits`` or ``.fits.gz``.
 
-def _promised_size(path: Path) -> int:
-    """Find where the last HDU ends according to the headers [byte]."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # truncation is what we find out ourselves
-        with (
-            _opened(path) as stream,
-            fits.open(stream, memmap=False, lazy_load_hdus=False) as hdus,
-        ):
-            where = [hdu.fileinfo() for hdu in hdus]
-            return max(int(at["datLoc"]) + int(at["datSpan"]) for at in where)
+    Returns
+    -------
+    tuple of int or None
+        Rows and columns of the first image; None without one, or if the file cannot be read.
+    """
+    try:
+        return _survey(*file_state(path))[1]
+    except OSError:
+        return None
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
-    """Read the checksums of a store.
+    """Read the checksums of a store, once per process for a given size and modification time.
 
     Parameters
     ----------
@@ -169,17 +209,26 @@ def read_manifest(folder: Path) -> dict[str, str]:
     ReferenceFileError
         If the manifest cannot be read or one of its lines is not of the form ``sha256sum`` writes.
     """
-    path = folder / MANIFEST
     try:
-        lines = path.read_text("utf-8").splitlines()
+        return dict(_manifest(*file_state(folder / MANIFEST)))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ReferenceFileError(
             complaint(
-                path, "file", error, "readable text", "repair it or write it anew with sha256sum"
+                folder / MANIFEST,
+                "file",
+                error,
+                "readable text",
+                "repair it or write it anew with sha256sum",
             )
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _manifest(path: Path, size: int, mtime_ns: int) -> Mapping[str, str]:
+    """Parse a manifest; size and time are there for the cache."""
+    lines = path.read_text("utf-8").splitlines()
     sums = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):

@@ -44,6 +44,14 @@ class Reference:
         Rules by which it was chosen.
     header : mapping
         PRIMARY keywords.
+    context_sha256 : str
+        Checksum of that context; empty where there is none.
+    flag : str
+        What was given up to have a reference at all, by the rules' fallback; else empty.
+    partner : Reference or None
+        The one after the exposure, where the rules ask for a pair around it.
+    weight : float
+        Share of this one of the pair, linear in time; 1 without a partner.
     """
 
     path: Path
@@ -54,9 +62,18 @@ class Reference:
     useafter: datetime | None
     context: str
     header: Mapping[str, Any] = field(repr=False, hash=False)
+    context_sha256: str = ""
+    flag: str = ""
+    partner: Reference | None = None
+    weight: float = 1.0
+
+    @property
+    def uri(self) -> str:
+        """Name and content in one: ``cal://NAME#sha256``."""
+        return f"cal://{self.file}#{self.sha256}"
 
     @classmethod
-    def from_file(cls, path: str | Path, context: str) -> Reference:
+    def from_file(cls, path: str | Path, context: str, *, reftype: str | None = None) -> Reference:
         """Take a file that was named by hand, whatever it is valid for.
 
         Parameters
@@ -65,6 +82,8 @@ class Reference:
             ``.fits`` or ``.fits.gz``.
         context : str
             What to record instead of the rules, such as ``override``.
+        reftype : str, optional
+            Type it has to be of.
 
         Returns
         -------
@@ -74,7 +93,7 @@ class Reference:
         Raises
         ------
         ReferenceFileError
-            If it cannot be read whole or has no REFTYPE.
+            If it cannot be read whole, has no REFTYPE or another one.
         """
         entry = examine(Path(path))
         fault = fault_in(path) or (entry.fault if entry.reftype is None else None)
@@ -84,10 +103,17 @@ class Reference:
                     Path(path), "file", f"one that {fault}", "a reference file", "name another"
                 )
             )
+        if reftype is not None and entry.reftype != reftype.lower():
+            got, expected = str(entry.reftype).upper(), reftype.upper()
+            raise ReferenceFileError(
+                complaint(Path(path), "REFTYPE", got, expected, "name a file of that type")
+            )
         return cls.from_entry(entry, sha256_of(path), context)
 
     @classmethod
-    def from_entry(cls, entry: Entry, sha256: str, context: str) -> Reference:
+    def from_entry(
+        cls, entry: Entry, sha256: str, context: str, context_sha256: str = "", flag: str = ""
+    ) -> Reference:
         """Take a file that was examined; see :class:`Reference` for the parameters."""
         return cls(
             path=entry.path,
@@ -98,6 +124,8 @@ class Reference:
             useafter=entry.useafter,
             context=context,
             header=dict(entry.header),
+            context_sha256=context_sha256,
+            flag=flag,
         )
 
     def provenance(self, role: str) -> tuple[str, str, str, str, str, str]:
@@ -164,7 +192,7 @@ def examine(path: Path) -> Entry:
         return Entry(path, None, None, "", {}, f"cannot be read ({error.strerror or error})")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _examine(path: Path, resolved: Path, size: int, mtime_ns: int) -> Entry:
     """Read a header; once per process for a given content."""
     try:

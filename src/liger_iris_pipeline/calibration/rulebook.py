@@ -1,52 +1,32 @@
-"""The rules by which references are chosen, read from the versioned file the package ships."""
+"""The rules by which references are chosen: those the package ships, and those of a store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from liger_iris_pipeline.calibration.context import Context, load_context, shipped_contexts
+from liger_iris_pipeline.calibration.integrity import sha256_of
+from liger_iris_pipeline.calibration.rulesfile import IDENTITY, NEEDS, Rule, TimeRule
 from liger_iris_pipeline.errors import ReferenceFileError, UsageError, complaint
 
-__all__ = ["CONTEXT", "Rule", "Rulebook", "load_rulebook"]
+__all__ = ["CONTEXT", "SHIPPED", "Rule", "Rulebook", "load_rulebook"]
 
-CONTEXT = "iris_0001"
+CONTEXT = "iris_0002"
 """Rules used unless others are asked for."""
 
-_TIME_RULES = frozenset({"newest_on_or_before"})
-_NEEDS = frozenset({"needed", "optional", "unused"})
+SHIPPED = Path(__file__).parent / "shipped"
+"""Rules of the package, laid out as in a store."""
+
+_FIRST = "iris_0001"
+_FIRST_TIME = "newest_on_or_before"
 _FIELDS = frozenset({"match", "time", "level1", "level2", "step"})
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How references of one type are chosen.
-
-    Attributes
-    ----------
-    reftype : str
-        Lower-case name of the type.
-    match : tuple of str
-        PRIMARY keywords that have to agree.
-    time : str
-        Time rule.
-    level1, level2 : str
-        ``needed``, ``optional`` or ``unused`` at that level.
-    step : str or None
-        Step that can be skipped to do without the reference.
-    """
-
-    reftype: str
-    match: tuple[str, ...]
-    time: str
-    level1: str
-    level2: str
-    step: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +39,13 @@ class Rulebook:
         Name and version of the rules, recorded in products.
     rules : mapping of str to Rule
         By lower-case type.
+    sha256 : str
+        Checksum of the file that pins the rules.
     """
 
     context: str
     rules: Mapping[str, Rule]
+    sha256: str = ""
 
     def rule(self, reftype: str) -> Rule:
         """Give the rule of a type, upper or lower case.
@@ -108,14 +91,20 @@ class Rulebook:
         )
 
 
+def rulebook_of(context: Context) -> Rulebook:
+    """Give the rules of a context."""
+    rules = {name: context.rules_of(name)[0].rule for name in context.types}
+    return Rulebook(context.name, MappingProxyType(rules), context.sha256)
+
+
 @lru_cache
 def load_rulebook(context: str = CONTEXT) -> Rulebook:
-    """Read the rules of a context.
+    """Read the rules of a context that the package ships.
 
     Parameters
     ----------
     context : str
-        Name of the rules, such as ``iris_0001``.
+        Name of the rules, such as ``iris_0002``.
 
     Returns
     -------
@@ -129,21 +118,21 @@ def load_rulebook(context: str = CONTEXT) -> Rulebook:
     ReferenceFileError
         If the rules contradict their own format.
     """
-    folder = files("liger_iris_pipeline.calibration") / "rules"
-    shipped = sorted(
-        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
-    )
+    if context == _FIRST:
+        path = SHIPPED / f"{_FIRST}.yaml"
+        return parse_rulebook(yaml.safe_load(path.read_text("utf-8")), context, sha256_of(path))
+    shipped = (_FIRST, *shipped_contexts(SHIPPED))
     if context not in shipped:
         raise UsageError(
             complaint(
                 "calibration rules", "context", context, f"one of {', '.join(shipped)}", "name one"
             )
         )
-    return parse_rulebook(yaml.safe_load((folder / f"{context}.yaml").read_text("utf-8")), context)
+    return rulebook_of(load_context(SHIPPED, context))
 
 
-def parse_rulebook(content: Any, context: str) -> Rulebook:
-    """Check the content of a rules file and turn it into a rulebook.
+def parse_rulebook(content: Any, context: str, sha256: str = "") -> Rulebook:
+    """Check the content of a file with the rules of all types, the form of ``iris_0001``.
 
     Parameters
     ----------
@@ -151,6 +140,8 @@ def parse_rulebook(content: Any, context: str) -> Rulebook:
         What the YAML file holds.
     context : str
         Name of the file without its ending.
+    sha256 : str
+        Its checksum.
 
     Returns
     -------
@@ -173,19 +164,19 @@ def parse_rulebook(content: Any, context: str) -> Rulebook:
             )
         )
     rules = {name: _parse_rule(name, fields, context) for name, fields in content["types"].items()}
-    return Rulebook(context, MappingProxyType(rules))
+    return Rulebook(context, MappingProxyType(rules), sha256)
 
 
 def _parse_rule(name: str, fields: Mapping[str, Any], context: str) -> Rule:
     """Check one entry of the rules."""
-    allowed = {"time": _TIME_RULES, "level1": _NEEDS, "level2": _NEEDS}
+    allowed = {"time": (_FIRST_TIME,), "level1": NEEDS, "level2": NEEDS}
     faults = [f"unknown {field}" for field in sorted(set(fields) - _FIELDS)]
     faults += [
-        f"{field} {fields.get(field)!r}, not one of {', '.join(sorted(values))}"
+        f"{field} {fields.get(field)!r}, not one of {', '.join(values)}"
         for field, values in allowed.items()
         if fields.get(field) not in values
     ]
-    if list(fields.get("match", []))[:2] != ["INSTRUME", "DETECTOR"]:
+    if tuple(fields.get("match", []))[:2] != IDENTITY:
         faults.append("match that does not begin with INSTRUME, DETECTOR")
     if faults:
         raise ReferenceFileError(
@@ -196,7 +187,7 @@ def _parse_rule(name: str, fields: Mapping[str, Any], context: str) -> Rule:
     return Rule(
         name,
         tuple(fields["match"]),
-        fields["time"],
+        TimeRule(),
         fields["level1"],
         fields["level2"],
         fields.get("step"),

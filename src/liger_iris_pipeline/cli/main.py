@@ -16,7 +16,17 @@ from liger_iris_pipeline.errors import IrisError, complaint
 __all__ = ["main"]
 
 _HOME = "liger_iris_pipeline.cli.commands"
-_ORDER = ("simulate", "associate", "calibrate", "reduce", "info", "show", "demo", "acceptance")
+_ORDER = (
+    "simulate",
+    "associate",
+    "calibrate",
+    "reduce",
+    "calib",
+    "info",
+    "show",
+    "demo",
+    "acceptance",
+)
 """Modules of the commands, in the order of the help."""
 
 
