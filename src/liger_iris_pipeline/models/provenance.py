@@ -169,18 +169,17 @@ def _source_hash(home: Path) -> str:
 
 def _commit_of(home: Path) -> str:
     """Give the commit that is checked out where the package lies; empty where it is in no working tree."""
-    root = next((p for p in home.parents if (p / ".git").is_dir()), None)
-    if root is None:
+    state = home.parents[1] / ".git"
+    if home.parent.name != "src" or not state.is_dir():
         return ""
     try:
-        head = (root / ".git" / "HEAD").read_text("utf-8").strip()
+        head = (state / "HEAD").read_text("utf-8").strip()
         if not head.startswith("ref: "):
             return head
         name = head.removeprefix("ref: ")
-        loose = root / ".git" / name
-        if loose.is_file():
-            return loose.read_text("utf-8").strip()
-        packed = (root / ".git" / "packed-refs").read_text("utf-8").splitlines()
+        if (state / name).is_file():
+            return (state / name).read_text("utf-8").strip()
+        packed = (state / "packed-refs").read_text("utf-8").splitlines()
     except OSError:
         return ""
     return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
