@@ -16,7 +16,18 @@ from liger_iris_pipeline.errors import IrisError, complaint
 __all__ = ["main"]
 
 _HOME = "liger_iris_pipeline.cli.commands"
-_ORDER = ("simulate", "associate", "calibrate", "reduce", "info", "show", "demo", "acceptance")
+_ORDER = (
+    "simulate",
+    "associate",
+    "calibrate",
+    "reduce",
+    "info",
+    "show",
+    "replay",
+    "diff",
+    "demo",
+    "acceptance",
+)
 """Modules of the commands, in the order of the help."""
 
 
@@ -31,12 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 good, 1 an input cannot be used, 2 wrong usage.
+        0 good, 1 an input cannot be used (or, where a command compares, there are differences), 2 wrong usage.
     """
     options = _parser().parse_args(arguments)
     _log_to_stderr(verbose=options.verbose)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except IrisError as error:
         if options.debug:
             raise
@@ -53,7 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("iris-drs: stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 class _OnceFilter(logging.Filter):

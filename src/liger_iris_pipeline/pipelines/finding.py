@@ -86,9 +86,9 @@ class FileFinder:
             if sha256_of(path) == sha256.lower():
                 return Found(path)
             other = other or path
-        path = self._by_content().get(sha256.lower())
-        if path is not None:
-            return Found(path)
+        same = self._by_content().get(sha256.lower())
+        if same is not None:
+            return Found(same)
         return Found(None, other, sha256_of(other) if other is not None else "")
 
     def _by_name(self) -> dict[str, list[Path]]:

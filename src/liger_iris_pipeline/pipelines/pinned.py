@@ -119,7 +119,7 @@ class PinnedReferences:
         path = self._path(row)
         reference = Reference.from_file(path, context=str(row["context"]))
         known = {field.name for field in dataclasses.fields(reference)}
-        wanted = {
+        wanted: dict[str, Any] = {
             "file": str(row["file"]),
             "flag": str(row.get("flag", "")),
             "context_sha256": self.contexts.get(str(row["context"]), ""),
