@@ -405,7 +405,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             if plane.is_table and plane.hdu in hdulist:
                 node = self._schema["properties"][plane.attribute]
                 try:
-                    node["datatype"] = table_schema(plane.datatype, hdulist[plane.hdu].data)
+                    node["datatype"] = _columns_of(plane, hdulist[plane.hdu].data)
                 except ValueError as error:
                     raise _wrong_table(plane.hdu, error) from error
         return hdulist
@@ -444,9 +444,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
 
     def _prepare_table(self, plane: Plane, table: Any) -> None:
         """Bring this instance's schema to the widths of a table, and name its units."""
-        self._schema["properties"][plane.attribute]["datatype"] = table_schema(
-            plane.datatype, table
-        )
+        self._schema["properties"][plane.attribute]["datatype"] = _columns_of(plane, table)
         for name, unit in _TABLE_UNITS.items():
             if name in table.columns.names:
                 table.columns[name].unit = unit
@@ -549,6 +547,13 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
     def to_fits(self, init: Any, *args: Any, **kwargs: Any) -> None:
         """Write the model to a FITS file, see :meth:`save`."""
         self.save(init, *args, **kwargs)
+
+
+def _columns_of(plane: Plane, table: Any) -> list[dict[str, Any]]:
+    """Describe the columns of a table of a file, which may lack those that have a default."""
+    found = {name.lower() for name in table.dtype.names}
+    columns = table_schema(plane.datatype, table)
+    return [column for column in columns if column["name"].lower() in found]
 
 
 def _order_on_disk(plane: Plane) -> tuple[bool, bool]:

@@ -197,7 +197,8 @@ def stamp(product: Any, contexts: Iterable[tuple[str, str]] = ()) -> None:
     """
     product.software = list(software_rows())
     product.meta.parameter_hash = parameter_hash(product.receipt_rows())
-    _stamp_contexts(product, contexts)
+    recorded = [(str(row["context"]), "") for row in product.calibration_rows()]
+    _stamp_contexts(product, [*contexts, *recorded])
     for reftype in CARDS:
         files = {
             row["file"]
@@ -210,15 +211,20 @@ def stamp(product: Any, contexts: Iterable[tuple[str, str]] = ()) -> None:
 
 def _stamp_contexts(product: Any, contexts: Iterable[tuple[str, str]]) -> None:
     """Write the names of contexts and, in the same order, their checksums."""
-    names = str(product.meta.ref_file.context or "").split(",")
-    sums = str(product.meta.ref_file.context_sha256 or "").split(",")
-    known = dict(zip(names, [*sums, *[""] * len(names)], strict=False))
+    known = dict(_contexts_of(product))
     known |= {name: sha256 for name, sha256 in contexts if sha256 or name not in known}
     for name in [name for name in known if name in _BY_HAND]:
         del known[name]
     product.meta.ref_file.context = ",".join(known) or None
     joined = ",".join(known.values())
     product.meta.ref_file.context_sha256 = joined if joined.strip(",") else None
+
+
+def _contexts_of(product: Any) -> tuple[tuple[str, str], ...]:
+    """Give the names of the contexts of a product with their checksums; empty where they are not known."""
+    names = str(product.meta.ref_file.context or "").split(",")
+    sums = str(product.meta.ref_file.context_sha256 or "").split(",")
+    return tuple(zip(names, [*sums, *[""] * len(names)], strict=False))
 
 
 class Origin(NamedTuple):
@@ -232,6 +238,8 @@ class Origin(NamedTuple):
         What it is for: dark, flat, lampoff ...
     inputs, calibrations, receipt : tuple of dict
         Rows of its tables.
+    contexts : tuple of (str, str)
+        Names and checksums of the contexts its references were chosen by.
     """
 
     name: str
@@ -239,6 +247,7 @@ class Origin(NamedTuple):
     inputs: tuple[dict[str, Any], ...]
     calibrations: tuple[dict[str, Any], ...]
     receipt: tuple[dict[str, Any], ...]
+    contexts: tuple[tuple[str, str], ...] = ()
 
 
 def origin_of(frame: Any, role: str) -> Origin:
@@ -256,8 +265,14 @@ def origin_of(frame: Any, role: str) -> Origin:
     Origin
         Copies of its rows.
     """
-    tables = (frame.input_rows(), frame.calibration_rows(), frame.receipt_rows())
-    return Origin(str(frame.meta.filename), role, *(tuple(rows) for rows in tables))
+    return Origin(
+        str(frame.meta.filename),
+        role,
+        tuple(frame.input_rows()),
+        tuple(frame.calibration_rows()),
+        tuple(frame.receipt_rows()),
+        _contexts_of(frame),
+    )
 
 
 def inherit(product: Any, origins: Sequence[Origin]) -> None:
@@ -282,6 +297,7 @@ def inherit(product: Any, origins: Sequence[Origin]) -> None:
         for row in map(_reference, origin.calibrations):
             rows[(*row[:6], "" if row in common else origin.name, row[6])] = None
     product.add_calibrations(rows)
+    _stamp_contexts(product, (pair for origin in origins for pair in origin.contexts))
     steps: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for origin in origins:
         for step in origin.receipt:

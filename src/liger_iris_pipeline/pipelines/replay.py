@@ -282,10 +282,13 @@ def _since(record: _Record) -> list[Change]:
     versions = dict.fromkeys(str(row["version"]) for row in record.receipt)
     current = now["liger_iris_pipeline"]
     changes = [Change("version", "of the steps", v, current) for v in versions if v != current]
-    for row in record.software:
-        was, found = str(row["version"]), now.get(str(row["name"]), "nothing")
+    software = {str(row["name"]): str(row["version"]) for row in record.software}
+    if software.get("source") == now.get("source"):
+        software.pop("commit", None)  # another commit with the same modules
+    for name, was in software.items():
+        found = now.get(name, "nothing")
         if was != found:
-            changes.append(Change("software", str(row["name"]), was, found))
+            changes.append(Change("software", name, was, found))
     stated, computed = record.header.get("PARHASH"), parameter_hash(record.receipt)
     if stated is not None and stated != computed:
         changes.append(Change("parameter", "RECEIPT as a whole (PARHASH)", str(stated), computed))
