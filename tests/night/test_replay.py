@@ -235,6 +235,20 @@ def test_frames_of_the_command_are_made_again(alone, tmp_path):
     found = replay(product, find_in=[alone])
     assert found.changes == ()
     assert found.identical
+    step = Level1Step(
+        override_gain=str(gain),
+        guide_windows="20 30 8 6",
+        drop_reads=[2],
+        saturation=4e4,
+        refs=str(tmp_path),
+    )
+    with models.open(product) as own:
+        theirs = {row["step"]: row for row in own.receipt_rows()}
+    ours = {row["step"]: row for row in step.run(*map(str, reads)).receipt_rows()}
+    assert set(ours) - set(theirs) == {"iris_level1"}
+    for name, row in theirs.items():
+        for part in ("parameters", "status", "reason", "version"):
+            assert ours[name][part] == row[part], name
 
 
 def test_a_reference_in_memory_must_be_given_again(alone, tmp_path):
