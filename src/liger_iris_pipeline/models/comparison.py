@@ -14,7 +14,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from liger_iris_pipeline.errors import ProductError, complaint
-from liger_iris_pipeline.models.provenance import parameters_of
+from liger_iris_pipeline.models.provenance import CARDS, parameters_of
 from liger_iris_pipeline.models.tables import row_mappings
 
 __all__ = ["Change", "Comparison", "PlaneDifference", "compare"]
@@ -23,6 +23,8 @@ _STRUCTURE = re.compile(
     r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BZERO|BSCALE|PCOUNT|GCOUNT|XTENSION|EXTNAME|EXTVER|TFIELDS"
     r"|CHECKSUM|DATASUM|DATE|FILENAME|DRSVER|PARHASH|COMMENT|HISTORY|"
 )
+_REFERENCES = frozenset(CARDS.values())
+"""Cards that repeat what CALIBRATIONS says."""
 _OF_CONTEXTS = re.compile(r"CAL_CTX|CAL_CSHA")
 _RECORDS = ("RECEIPT", "CALIBRATIONS", "INPUTS", "SOFTWARE")
 _NOTHING = "nothing"
@@ -237,7 +239,7 @@ def _headers(one: _Content, two: _Content) -> Iterable[Change]:
     for hdu in ("PRIMARY", "SCI"):
         first, second = one.headers.get(hdu, {}), two.headers.get(hdu, {})
         for key in dict.fromkeys([*first, *second]):
-            if _STRUCTURE.fullmatch(key):
+            if _STRUCTURE.fullmatch(key) or key in _REFERENCES:
                 continue
             got, expected = second.get(key, _NOTHING), first.get(key, _NOTHING)
             if got != expected:
@@ -289,7 +291,8 @@ def _state(row: Mapping[str, Any]) -> str:
 
 def _files(kind: str, one: list[dict[str, Any]], two: list[dict[str, Any]]) -> Iterable[Change]:
     """Compare rows of INPUTS or CALIBRATIONS: the content of files, by role and name."""
-    first, second = _by_file(kind, one), _by_file(kind, two)
+    roles = all(row.get("role") for row in [*one, *two])  # the readout command writes none
+    first, second = _by_file(kind, one, roles=roles), _by_file(kind, two, roles=roles)
     for key in dict.fromkeys([*first, *second]):
         old, new = first.get(key, []), second.get(key, [])
         gone = [item for item in old if item not in new]
@@ -300,17 +303,17 @@ def _files(kind: str, one: list[dict[str, Any]], two: list[dict[str, Any]]) -> I
             yield Change(kind, key, was, now)
 
 
-def _by_file(kind: str, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _by_file(kind: str, rows: list[dict[str, Any]], *, roles: bool) -> dict[str, list[str]]:
     """Index files: inputs by name, references by type and the input they were used for."""
     found: dict[str, list[str]] = {}
     for row in rows:
         sha256 = f"SHA-256 {row['sha256'][:12]}…" if row["sha256"] else "no SHA-256"
         if kind == "input":
-            role = f" as {row['role']}" if row.get("role") else ""
+            role = f" as {row['role']}" if roles else ""
             key, value = str(row["file"]), f"{sha256}{role}"
         else:
             member = f" of {row['member']}" if row.get("member") else ""
-            key, value = f"{row['type']}{member}", f"{row['file']} {sha256}"
+            key, value = f"{row['type'].lower()}{member}", f"{row['file']} {sha256}"
         found.setdefault(key, []).append(value)
     return found
 
@@ -343,7 +346,9 @@ def _tables(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterable[Change]:
 
 
 def _unequal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Say which values differ; a NaN is equal to a NaN."""
+    """Say which values differ; a NaN is equal to a NaN, blanks at the end of a text count for nothing."""
+    if a.dtype.kind in "SU" and b.dtype.kind in "SU":
+        a, b = (np.char.rstrip(text.astype("U"), " \0") for text in (a, b))
     differs = np.asarray(a != b)
     if a.dtype.kind == "f" and b.dtype.kind == "f":
         differs &= ~(np.isnan(a) & np.isnan(b))
