@@ -20,8 +20,10 @@ _ORDER = (
     "simulate",
     "associate",
     "calibrate",
-    "reduce",
     "calib",
+    "reduce",
+    "replay",
+    "diff",
     "info",
     "show",
     "demo",
@@ -41,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 good, 1 an input cannot be used, 2 wrong usage.
+        0 good, 1 an input cannot be used (or, where a command compares, there are differences), 2 wrong usage.
     """
     options = _parser().parse_args(arguments)
     _log_to_stderr(verbose=options.verbose)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except IrisError as error:
         if options.debug:
             raise
@@ -63,7 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("iris-drs: stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 class _OnceFilter(logging.Filter):

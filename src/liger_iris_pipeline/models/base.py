@@ -39,7 +39,8 @@ _WCS = re.compile(
 )
 _STANDARD_KEYWORD = re.compile(r"[A-Z0-9_-]{0,8}")
 _TABLE_UNITS = {"amplitude": "electron", "seconds": "s", "x": "pixel", "y": "pixel"}
-_PROVENANCE = frozenset({"RECEIPT", "CALIBRATIONS", "INPUTS"})
+_PROVENANCE = frozenset({"RECEIPT", "CALIBRATIONS", "INPUTS", "SOFTWARE"})
+_CALIBRATION_COLUMNS = 8
 _PACKED_LEVEL = 4  # of gzip: pixels are noise, more effort gains nothing
 
 
@@ -314,7 +315,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
         self._add_rows("receipt", [row])
 
     def add_calibrations(self, rows: Iterable[Sequence[str]]) -> None:
-        """Add references to CALIBRATIONS.
+        """Add references to CALIBRATIONS that are not there yet.
 
         Parameters
         ----------
@@ -322,7 +323,9 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             Role, type, file, SHA-256, version, context of each; then, where there is something to say, the input
             that it was used for (none: the science exposure) and a flag.
         """
-        self._add_rows("calibrations", rows)
+        known = {tuple(row.values()) for row in self.calibration_rows()}
+        padded = dict.fromkeys((*row, *[""] * (_CALIBRATION_COLUMNS - len(row))) for row in rows)
+        self._add_rows("calibrations", (row for row in padded if row not in known))
 
     def add_inputs(self, rows: Iterable[Sequence[str]]) -> None:
         """Add files to INPUTS.
@@ -345,6 +348,10 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
     def input_rows(self) -> list[dict[str, Any]]:
         """Give the rows of INPUTS as dictionaries."""
         return row_mappings(self.inputs)
+
+    def software_rows(self) -> list[dict[str, Any]]:
+        """Give the rows of SOFTWARE as dictionaries."""
+        return row_mappings(self.software)
 
     def _add_rows(self, attribute: str, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows at the end of a table."""
@@ -398,7 +405,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             if plane.is_table and plane.hdu in hdulist:
                 node = self._schema["properties"][plane.attribute]
                 try:
-                    node["datatype"] = table_schema(plane.datatype, hdulist[plane.hdu].data)
+                    node["datatype"] = _columns_of(plane, hdulist[plane.hdu].data)
                 except ValueError as error:
                     raise _wrong_table(plane.hdu, error) from error
         return hdulist
@@ -437,9 +444,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
 
     def _prepare_table(self, plane: Plane, table: Any) -> None:
         """Bring this instance's schema to the widths of a table, and name its units."""
-        self._schema["properties"][plane.attribute]["datatype"] = table_schema(
-            plane.datatype, table
-        )
+        self._schema["properties"][plane.attribute]["datatype"] = _columns_of(plane, table)
         for name, unit in _TABLE_UNITS.items():
             if name in table.columns.names:
                 table.columns[name].unit = unit
@@ -542,6 +547,13 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
     def to_fits(self, init: Any, *args: Any, **kwargs: Any) -> None:
         """Write the model to a FITS file, see :meth:`save`."""
         self.save(init, *args, **kwargs)
+
+
+def _columns_of(plane: Plane, table: Any) -> list[dict[str, Any]]:
+    """Describe the columns of a table of a file, which may lack those that have a default."""
+    found = {name.lower() for name in table.dtype.names}
+    columns = table_schema(plane.datatype, table)
+    return [column for column in columns if column["name"].lower() in found]
 
 
 def _order_on_disk(plane: Plane) -> tuple[bool, bool]:

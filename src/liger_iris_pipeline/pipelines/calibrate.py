@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from liger_iris_pipeline import associations, models
 from liger_iris_pipeline.calibration import Store
@@ -20,6 +21,7 @@ from liger_iris_pipeline.pipelines.inputs import (
     ENDINGS,
     Progress,
     file_name,
+    overrides_for,
     raw_exposures,
     raw_files,
     refs_option,
@@ -38,6 +40,7 @@ def calibrate(
     *,
     refs: Path | None = None,
     skip_bad_reads: bool = False,
+    overrides: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
     """Make master darks and flats of the reads in a folder and put them into a store.
@@ -55,6 +58,8 @@ def calibrate(
         Store with the references they need; default as for :func:`reduce`.
     skip_bad_reads : bool
         Go on without reads that cannot be used.
+    overrides : mapping, optional
+        Reference to use for a type instead of the store's; as for :func:`reduce`.
     progress : callable
         Called with stage, parts done, parts in all.
 
@@ -91,7 +96,7 @@ def calibrate(
         if source is not None and Path(source).resolve() != out.resolve():
             _adopt(Path(source), store)
         with tempfile.TemporaryDirectory(prefix=".calibrating-", dir=out) as work:
-            return _make_masters(exposures, store, Path(work), progress)
+            return _make_masters(exposures, store, Path(work), dict(overrides or {}), progress)
     except BaseException:
         if new:
             shutil.rmtree(out)
@@ -109,10 +114,19 @@ def _adopt(source: Path, store: Store) -> None:
 
 
 def _make_masters(
-    exposures: Sequence[RawExposure], store: Store, work: Path, progress: Progress
+    exposures: Sequence[RawExposure],
+    store: Store,
+    work: Path,
+    overrides: Mapping[str, Any],
+    progress: Progress,
 ) -> list[Path]:
     """Fit the ramps, then make the darks, then the flats, which need them."""
-    common = {"refs": str(store.path), "save_results": True, "output_dir": str(work)}
+    common: dict[str, Any] = {
+        "refs": str(store.path),
+        "save_results": True,
+        "output_dir": str(work),
+    }
+    common |= overrides_for(Level1Step, overrides)
     frames = {}
     for count, exposure in enumerate(exposures):
         progress("calibration ramps", count, len(exposures))
@@ -125,7 +139,8 @@ def _make_masters(
         progress("masters", count, len(made))
         maker = CreateDarkPipeline if association.asn_type == "dark" else CreateFlatPipeline
         paths = [frames[member.expname] for member in association.members]
-        model = maker(refs=str(store.path)).run(*[str(path) for path in paths])
+        options = overrides_for(maker, overrides)
+        model = maker(refs=str(store.path), **options).run(*[str(path) for path in paths])
         model.meta.reference.version = store.next_version(model.header_mapping())
         masters.append(store.add(model.save, model.header_mapping()).path)
     progress("masters", len(made), len(made))

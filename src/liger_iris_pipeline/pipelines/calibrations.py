@@ -14,9 +14,10 @@ from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import associations, models
 from liger_iris_pipeline.algorithms.frame import make_dark, make_flat, subtract_dark
-from liger_iris_pipeline.calibration import exposure_date, night_start, reference_name, sha256_of
+from liger_iris_pipeline.calibration import exposure_date, night_start, reference_name
 from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.provenance import Origin, inherit, origin_of
 from liger_iris_pipeline.steps.base import IrisStep
 
 __all__ = ["CreateDarkPipeline", "CreateFlatPipeline"]
@@ -51,16 +52,17 @@ class _Maker(IrisStep):
         inputs = self._inputs(given)
         frames: list[Frame] = []
         headers: list[dict[str, Any]] = []
+        origins: list[Origin] = []
         for item in inputs:
             with self._opened(item) as model:
                 self._expect_same(model, headers)
                 headers.append(model.header_mapping())
+                origins.append(origin_of(model, self.role))
                 frames.append(self._prepare(model))
         reference = self.model_class.from_header(self._header(headers))
         planes = self._make(frames)
         reference.data, reference.err, reference.dq = planes.data, planes.err, planes.dq
-        files = [Path(str(item)) for item in inputs if not isinstance(item, AbstractDataModel)]
-        reference.add_inputs((path.name, sha256_of(path)) for path in files)
+        inherit(reference, origins)
         reference.meta.filename = reference_name(reference.header_mapping())
         return reference
 

@@ -15,6 +15,7 @@ from liger_iris_pipeline import associations
 from liger_iris_pipeline.calibration import sha256_of
 from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.provenance import foreign_rows
 from liger_iris_pipeline.steps.assign_wcs import AssignWcsStep
 from liger_iris_pipeline.steps.base import IrisPipeline
 from liger_iris_pipeline.steps.dark_subtract import DarkSubtractStep
@@ -56,19 +57,23 @@ class ImagerLevel2Pipeline(IrisPipeline):
         science, skies, dithers = self._members(given)
         model = self._prepared(science)
         self._detector_signature(model)
+        further: list[tuple[str, ...]] = []
         backgrounds = [
-            [self._background(path, model) for path in paths] for paths in (skies, dithers)
+            [self._background(path, model, further) for path in paths] for paths in (skies, dithers)
         ]
+        model.add_calibrations(further)
         model = self.iris_sky_subtract.run(model, *backgrounds)
         model = self.iris_assign_wcs.run(model)
         model = self.iris_photom.run(model)
         model.meta.data_level = 2
-        files = [
-            path for path in (science, *skies, *dithers) if not isinstance(path, AbstractDataModel)
-        ]
-        if files:
+        if not isinstance(science, AbstractDataModel):
+            roles = (("science", [science]), ("sky", skies), ("background", dithers))
             model.inputs = None
-            model.add_inputs((Path(path).name, sha256_of(Path(path))) for path in files)
+            model.add_inputs(
+                (Path(path).name, sha256_of(Path(path)), role)
+                for role, paths in roles
+                for path in paths
+            )
         return model
 
     def _members(self, given: Any) -> tuple[Any, list[Path], list[Path]]:
@@ -103,11 +108,16 @@ class ImagerLevel2Pipeline(IrisPipeline):
         self.iris_dark_subtract.run(model)
         self.iris_flat_field.run(model)
 
-    def _background(self, path: Path, science: Any) -> Frame:
-        """Open a background frame and treat it as the science frame was treated."""
+    def _background(self, path: Path, science: Any, further: list[tuple[str, ...]]) -> Frame:
+        """Open a background frame and treat it as the science frame was treated, noting references of its own."""
         with self.open_model(str(path)) as model:
             self._same_setup(path, model, science)
-            self._detector_signature(model)
+            self.member = path.name
+            try:
+                self._detector_signature(model)
+            finally:
+                self.member = None
+            further += foreign_rows(science.calibration_rows(), model.calibration_rows(), path.name)
             frame: Frame = model.to_frame()
         return frame
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from liger_iris_pipeline import associations
+from liger_iris_pipeline.calibration import sha256_of
 from liger_iris_pipeline.models.naming import product_name
 from liger_iris_pipeline.steps.base import IrisPipeline
 from liger_iris_pipeline.steps.combine import CombineStep
@@ -45,6 +46,8 @@ class ImagerLevel3Pipeline(IrisPipeline):
             association = associations.load(paths[0])
             name, paths = association.products[0].name, association.files("science")
         mosaic = self.iris_combine.run(paths)
+        mosaic.inputs = None
+        mosaic.add_inputs((path.name, sha256_of(path), "science") for path in paths)
         mosaic.meta.filename = f"{name or product_name(mosaic.header_mapping(), 3)}.fits"
         if self.save_results and not self.iris_source_catalog.skip:
             self._write_catalogue(mosaic)
@@ -54,9 +57,13 @@ class ImagerLevel3Pipeline(IrisPipeline):
         return Path(self.output_file).name if self.output_file else str(model.meta.filename)
 
     def _write_catalogue(self, mosaic: Any) -> None:
-        """Write the catalogue beside the mosaic."""
-        table = self.iris_source_catalog.run(mosaic)
+        """Write the catalogue beside the mosaic; without one the mosaic stands all the same."""
+        step = self.iris_source_catalog
+        table = step.run(mosaic)
+        step.record(mosaic)
+        if table is None:
+            return
         folder = Path(self.output_dir or Path(self.output_file or "").parent).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         stem = self._product_name(mosaic).removesuffix(".gz").removesuffix(".fits")
-        self.iris_source_catalog.write(table, folder / f"{stem}_cat.ecsv", overwrite=self.overwrite)
+        step.write(table, folder / f"{stem}_cat.ecsv", overwrite=self.overwrite)

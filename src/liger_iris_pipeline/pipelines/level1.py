@@ -7,8 +7,8 @@ What is done to the reads is the library's; here its options are chosen and what
 
 from __future__ import annotations
 
-import json
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,14 @@ import numpy as np
 import iris_readout
 from liger_iris_pipeline import __version__, associations, models
 from liger_iris_pipeline.algorithms.ramp.read_weights import weights_of_quality
-from liger_iris_pipeline.errors import InputError, ReadError, complaint
+from liger_iris_pipeline.associations.members import stem_of
+from liger_iris_pipeline.errors import InputError, ReadError, UsageError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.naming import product_name
+from liger_iris_pipeline.models.provenance import canonical, stamp
 from liger_iris_pipeline.models.reads import (
     RawExposure,
+    SkippedFile,
     group_exposures,
     is_usable_nominal,
     scan_reads,
@@ -35,6 +38,9 @@ __all__ = ["Level1Step"]
 
 logger = logging.getLogger(__name__)
 
+ROLES = {"SCI": "science", "STD": "standard", "LAMPSCAN": "lampscan"}
+"""Role of reads in INPUTS where it is not IMTYPE in lower case."""
+
 MODES = {"UTR": "utr", "CDS": "cds", "MDS": "mcds"}
 """Mode of the fit for each SAMPMODE."""
 
@@ -43,15 +49,15 @@ MODES = {"UTR": "utr", "CDS": "cds", "MDS": "mcds"}
 class _Stages:
     """What was done to an exposure and why not: the status keywords and receipt rows of level 1."""
 
-    rows: list[tuple[str, str, str, str]] = field(default_factory=list)
+    rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
 
-    def done(self, step: str, field_name: str, **parameters: Any) -> None:
+    def done(self, step: str, field_name: str, remark: str = "", **parameters: Any) -> None:
         """Note a stage that was carried out, and with what."""
-        self.rows.append((step, field_name, json.dumps(parameters, sort_keys=True), ""))
+        self.rows.append((step, field_name, canonical(parameters), "COMPLETE", remark))
 
-    def skipped(self, step: str, field_name: str, reason: str) -> None:
-        """Note a stage that was left out, and why."""
-        self.rows.append((step, field_name, "{}", reason))
+    def skipped(self, step: str, field_name: str, reason: str, **parameters: Any) -> None:
+        """Note a stage that was left out, why, and what was done instead."""
+        self.rows.append((step, field_name, canonical(parameters), "SKIPPED", reason))
 
 
 class Level1Step(IrisStep):
@@ -72,8 +78,13 @@ class Level1Step(IrisStep):
         nfowler         = integer(min=0, default=0)       # Reads in each mean of mcds; 0 = NFOWLER
         jump_sigma      = float(min=0, default=4.5)       # Two-sided threshold of the jump test; 0 = off
         snowballs       = boolean(default=True)           # Look for snowballs where there is a jump test
+        gain            = float(min=0, default=0)         # Gain for all pixels [e-/DN]; 0 = reference, else GAIN
+        read_noise      = float(min=0, default=0)         # Noise of a read for all [e-]; 0 = reference, else READNOIS
+        saturation      = float(min=0, default=0)         # Level for all pixels [DN]; 0 = reference, else SATURATE
         saturation_grow = integer(min=0, default=0)       # Neighbours of a saturated pixel to mask [pixel]
         side_rows       = integer(min=0, default=11)      # Rows the side reference columns are smoothed over; 0 = off
+        guide_windows   = string(default='')              # X Y NX NY of windows to mask, as SUBSTRT1 ...; ';' between
+        guide_margin    = integer(min=0, default=0)       # Pixels around guide windows to mask too
         drop_reads      = int_list(default=list())        # Numbers of reads that are not used
         weight_keyword  = string(default='')              # Header keyword that reads are weighted by, as AOSTREHL
         weight_rule     = option('linear', 'threshold', default='linear')  # Value / largest; or 1 from a part of it on
@@ -81,12 +92,16 @@ class Level1Step(IrisStep):
         combination     = option('mean', 'sum', default='mean')  # How the ramps of an exposure are combined
         reject_sigma    = float(min=0, default=5.0)       # Ramps so far from the others are not used; 0 = off
         memory_limit    = integer(min=0, default=0)       # Bytes of reads kept before they are folded; 0 = 1.5e9
+        keep_reads      = boolean(default=False)          # Keep reads where sums would do
+        max_events      = integer(min=0, default=0)       # Room for events; 0 = four a pixel
         isa             = option('auto', 'baseline', 'avx2', 'avx512', default='auto')  # Instruction set [IRIS_ISA]
         threads         = integer(min=0, default=0)       # Threads of the fit; 0 = as many as processors
         chi2            = boolean(default=True)           # Write the CHI2 plane
         events          = boolean(default=True)           # Write the EVENTS table
         skip_bad_reads  = boolean(default=False)          # Go on without reads that cannot be used
     """
+
+    left_out: Sequence[SkippedFile] = ()
 
     def process(self, *args: Any) -> Any:
         """Reduce exposures.
@@ -119,14 +134,15 @@ class Level1Step(IrisStep):
             return list(given)
         paths = [Path(str(self.make_input_path(str(item)))) for item in given]
         if len(paths) == 1 and paths[0].suffix == ".json":
-            return associations.load(paths[0]).raw_exposures(skip_bad=self.skip_bad_reads)
-        scan = scan_reads(
-            self._siblings(paths[0]) if len(paths) == 1 else paths, skip_bad=self.skip_bad_reads
-        )
+            files = sorted(set(associations.load(paths[0]).files()))
+        else:
+            files = self._siblings(paths[0]) if len(paths) == 1 else paths
+        scan = scan_reads(files, skip_bad=self.skip_bad_reads)
+        self.left_out = scan.skipped
         exposures, notes = group_exposures(scan.reads)
         for note in (*scan.warnings, *notes):
             logger.warning("%s", note)
-        if len(paths) == 1:
+        if len(paths) == 1 and paths[0].suffix != ".json":
             exposures = [
                 e
                 for e in exposures
@@ -150,16 +166,18 @@ class Level1Step(IrisStep):
         started, clock = utc(), time.perf_counter()
         self._references = []
         stages = _Stages()
+        self._note_ingest(exposure, stages)
         options = self._options(exposure, stages)
         weights = self._weights(exposure)
-        fitter = iris_readout.RampFitter(exposure.shape, keep_reads=weights is not None, **options)
+        options["keep_reads"] = self.keep_reads or weights is not None
+        fitter = iris_readout.RampFitter(exposure.shape, **options)
         ramps = [self._fit(fitter, ramp, weights) for ramp in exposure.ramps]
         result = ramps[0] if len(ramps) == 1 else self._combine(ramps)
         self._note_fit(exposure, stages, options, fitter)
         kind = models.IFSFrameModel if exposure.detector == "IFS" else models.ImagerFrameModel
         model = kind.from_header(exposure.header)
         model.set_frame(Frame(result.rate, result.var_read, result.var_photon, result.dq))
-        if self.chi2 and self._has_chi2(options, weights):
+        if self.chi2 and self._has_chi2(options):
             model.chi2 = result.chi2
         if self.events:
             model.events = result.events
@@ -195,12 +213,12 @@ class Level1Step(IrisStep):
         )
 
     @staticmethod
-    def _has_chi2(options: dict[str, Any], weights: Any) -> bool:
+    def _has_chi2(options: dict[str, Any]) -> bool:
         """Whether the fit has a chi-square: sums alone have none."""
         if options["mode"] != "utr":
             return False
         sums = options["estimator"] == "ols" and options["jump_sigma"] is None
-        return not sums or weights is not None
+        return not sums or bool(options["keep_reads"])
 
     def _weights(self, exposure: RawExposure) -> dict[Any, float] | None:
         """Give the weight of every read by the rule; None where reads are not weighted."""
@@ -244,6 +262,19 @@ class Level1Step(IrisStep):
             )
         )
 
+    def _note_ingest(self, exposure: RawExposure, stages: _Stages) -> None:
+        """Note which reads went in, and which files were left out."""
+        own = [item for item in self.left_out if _belongs(item.path, exposure)]
+        stages.done(
+            "ingest",
+            "",
+            "; ".join(f"left out {item.reason}" for item in own),
+            ramps=len(exposure.ramps),
+            reads=len(exposure.reads),
+            skip_bad_reads=self.skip_bad_reads,
+            skipped=[item.path.name for item in own],
+        )
+
     def _note_fit(
         self,
         exposure: RawExposure,
@@ -263,11 +294,11 @@ class Level1Step(IrisStep):
             dropped=sorted(dropped),
             estimator=options["estimator"] if utr else None,
             folding=round(fitter.folding, 3),
-            guide_margin=0,
-            guide_windows=[],
+            guide_margin=self.guide_margin,
+            guide_windows=self._guide(),
             isa=fitter.isa,
-            keep_reads=bool(self.weight_keyword),
-            max_events=0,
+            keep_reads=options["keep_reads"],
+            max_events=self.max_events,
             memory_limit=self.memory_limit,
             mode=options["mode"],
             nfowler=options.get("nfowler", 1),
@@ -302,7 +333,9 @@ class Level1Step(IrisStep):
             "snowballs": self.snowballs,
             "isa": self.isa,
             "memory_limit": self.memory_limit,
+            "max_events": self.max_events,
             "nthreads": self.threads,
+            "guide_windows": self._guide_on_reads(header, exposure.shape),
             "jump_sigma": self.jump_sigma if self.jump_sigma > 0 and mode == "utr" else None,
             "gain": self._from_reference_or_header(exposure, "gain", "GAIN", "e-/DN", stages),
             "read_noise": self._from_reference_or_header(
@@ -358,7 +391,11 @@ class Level1Step(IrisStep):
     def _from_reference_or_header(
         self, exposure: RawExposure, reftype: str, keyword: str, unit: str, stages: _Stages
     ) -> Any:
-        """Take gain or read noise from the reference, else from the header."""
+        """Take gain or read noise from the option, else from the reference, else from the header."""
+        if option := self.gain if reftype == "gain" else self.read_noise:
+            if reftype == "gain":
+                stages.done("gain", "gain", source="option", gain=option)
+            return option
         planes = self._plane(exposure, reftype, "data")
         if planes is not None:
             if reftype == "gain":
@@ -391,11 +428,15 @@ class Level1Step(IrisStep):
         return np.ascontiguousarray(planes[0], np.uint32)
 
     def _saturation(self, exposure: RawExposure, stages: _Stages) -> Any:
+        grow = self.saturation_grow
+        if self.saturation:
+            stages.done(
+                "saturation", "satur", source="option", level=self.saturation, saturation_grow=grow
+            )
+            return self.saturation
         planes = self._plane(exposure, "saturation", "data")
         if planes is not None:
-            stages.done(
-                "saturation", "satur", source="reference", saturation_grow=self.saturation_grow
-            )
+            stages.done("saturation", "satur", source="reference", saturation_grow=grow)
             return np.ascontiguousarray(planes[0], np.float32)
         nominal = exposure.header.get("SATURATE")
         level = float(nominal) if is_usable_nominal(exposure.header, "SATURATE") else 65535.0
@@ -405,6 +446,9 @@ class Level1Step(IrisStep):
             "saturation",
             "satur",
             f"no saturation reference; the level is {level:g} DN for all pixels",
+            level=level,
+            saturation_grow=grow,
+            source="header",
         )
         return level
 
@@ -416,11 +460,17 @@ class Level1Step(IrisStep):
         stages.done("linearity", "linear", ncoef=int(planes[0].shape[0]))
         return planes
 
+    @staticmethod
     def _say_skipped(
-        self, exposure: RawExposure, stages: _Stages, step: str, field_name: str, reason: str
+        exposure: RawExposure,
+        stages: _Stages,
+        step: str,
+        field_name: str,
+        reason: str,
+        **parameters: Any,
     ) -> None:
         """Skip a stage with a reason and a warning."""
-        stages.skipped(step, field_name, reason)
+        stages.skipped(step, field_name, reason, **parameters)
         logger.warning("%s: %s skipped: %s", exposure.stem, step, reason)
 
     def _record(
@@ -428,21 +478,63 @@ class Level1Step(IrisStep):
     ) -> None:
         """Write status keywords, receipt, references and inputs into the frame."""
         start, end, seconds = times
-        for step, name, parameters, reason in stages.rows:
-            setattr(model.meta.cal_step, name, "SKIPPED" if reason else "COMPLETE")
+        for step, name, parameters, status, reason in stages.rows:
+            if name:
+                setattr(model.meta.cal_step, name, status)
             spent = seconds if step == "ramp" else 0.0
-            model.add_receipt(
-                (
-                    step,
-                    __version__,
-                    parameters,
-                    start,
-                    end,
-                    spent,
-                    "SKIPPED" if reason else "COMPLETE",
-                    reason,
+            model.add_receipt((step, __version__, parameters, start, end, spent, status, reason))
+        model.add_receipt(self._receipt_row("COMPLETE", ""))
+        self._record_references(model)
+        seen = {read.path.name: read.sha256 for ramp in exposure.ramps for read in ramp}
+        role = ROLES.get(exposure.imtype, exposure.imtype.lower())
+        model.add_inputs((name, sha256, role) for name, sha256 in seen.items())
+        stamp(model, self._contexts())
+
+    # --- guide windows --------------------------------------------------------------------------------------------
+
+    def _guide(self) -> list[list[int]]:
+        """Read the guide windows: x, y, nx, ny of each on the detector, 1-based."""
+        numbers = [int(number) for number in re.findall(r"\d+", self.guide_windows)]
+        odd = re.sub(r"[\d\s,;]", "", self.guide_windows)
+        if odd or len(numbers) % 4 or 0 in numbers:
+            raise UsageError(
+                complaint(
+                    "iris_level1",
+                    "guide_windows",
+                    repr(self.guide_windows),
+                    "four numbers above 0 for each window: X Y NX NY",
+                    "correct them",
                 )
             )
-        model.add_calibrations(reference.provenance(role) for role, reference in self._references)
-        seen = {read.path.name: read.sha256 for ramp in exposure.ramps for read in ramp}
-        model.add_inputs(seen.items())
+        return [numbers[at : at + 4] for at in range(0, len(numbers), 4)]
+
+    def _guide_on_reads(self, header: Any, shape: tuple[int, int]) -> list[tuple[int, ...]]:
+        """Give the guide windows with their margin as parts (y, x, ny, nx) of the reads."""
+        full = [int(header.get(f"DETSIZE{axis}", shape[2 - axis])) for axis in (1, 2)]
+        start = [int(header.get(f"SUBSTRT{axis}", 1)) for axis in (1, 2)]
+        found: list[tuple[int, ...]] = []
+        for window in self._guide():
+            ends = [window[axis] + window[axis + 2] - 1 for axis in (0, 1)]
+            if ends[0] > full[0] or ends[1] > full[1]:
+                raise UsageError(
+                    complaint(
+                        "iris_level1",
+                        "guide_windows",
+                        " ".join(map(str, window)),
+                        f"one inside the {full[0]} x {full[1]} pixels of the detector",
+                        "correct it",
+                    )
+                )
+            low = [max(window[i] - start[i] - self.guide_margin, 0) for i in (0, 1)]
+            high = [min(ends[i] - start[i] + 1 + self.guide_margin, shape[1 - i]) for i in (0, 1)]
+            if high[0] > low[0] and high[1] > low[1]:
+                found.append((low[1], low[0], high[1] - low[1], high[0] - low[0]))
+        return found
+
+
+def _belongs(path: Path, exposure: RawExposure) -> bool:
+    """Say whether a file that could not be used is of an exposure: by its name, else by its folder."""
+    stem = stem_of(path.name)
+    if len(stem) == 1:
+        return path.parent == exposure.first.path.parent
+    return stem == stem_of(exposure.name)

@@ -18,19 +18,22 @@ from liger_iris_pipeline.calibration import Store, find_store, load_rulebook
 from liger_iris_pipeline.errors import (
     ProductError,
     ReadError,
+    ReferenceFileError,
     UsageError,
     complaint,
 )
 from liger_iris_pipeline.instrument.detectors import IMAGER_DETECTORS
-from liger_iris_pipeline.models.reads import RawExposure
+from liger_iris_pipeline.models.reads import RawExposure, SkippedFile
 from liger_iris_pipeline.pipelines.imager_level2 import ImagerLevel2Pipeline
 from liger_iris_pipeline.pipelines.imager_level3 import ImagerLevel3Pipeline
 from liger_iris_pipeline.pipelines.inputs import (
     Progress,
     file_name,
-    raw_exposures,
+    overrides_for,
     raw_files,
     refs_option,
+    scan_exposures,
+    shape_fault,
     silent,
 )
 from liger_iris_pipeline.pipelines.level1 import Level1Step
@@ -51,6 +54,8 @@ class _Plan:
 
     exposures: Mapping[str, RawExposure]
     associations: tuple[Association, ...]
+    left_out: tuple[SkippedFile, ...] = ()
+    skip_bad_reads: bool = False
 
     def of_type(self, kind: str) -> list[Association]:
         """Give the associations of one type."""
@@ -66,6 +71,7 @@ def reduce(
     require: str = "",
     overwrite: bool = False,
     skip_bad_reads: bool = False,
+    overrides: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
     """Reduce raw reads to frames and mosaics.
@@ -86,6 +92,8 @@ def reduce(
         Optional reference types that must be there, separated by commas.
     overwrite, skip_bad_reads : bool
         Replace products that exist; go on without reads that cannot be used.
+    overrides : mapping, optional
+        Reference to use for a type (lower case) instead of the store's: a file, a model, or ``N/A`` for none.
     progress : callable
         Called with stage, parts done, parts in all.
 
@@ -102,8 +110,10 @@ def reduce(
         If a step to leave out or a required type is not known.
     """
     skipped, required = _step_names(skip), _required_types(require)
+    overrides = dict(overrides or {})
     if len(inputs) == 1 and inputs[0].suffix == ".json" and _level_of(inputs[0]) > 0:
-        return _reduce_products(inputs[0], out, refs, skipped, overwrite=overwrite)
+        common = {"refs": None if refs is None else str(refs), "overwrite": overwrite}
+        return _reduce_products(inputs[0], out, common, skipped, overrides)
     folder, plan = _plan(inputs, skip_bad_reads=skip_bad_reads)
     store = refs_option(refs, folder)
     common = {
@@ -113,10 +123,10 @@ def reduce(
         "save_results": True,
         "output_dir": str(out),
     }
-    _check_references(plan, store, skipped, required)
+    _check_references(plan, store, skipped, required, overrides)
     _check_outputs(plan, out, overwrite=overwrite)
     with _nothing_left_after_failure(out, _output_names(plan)):
-        return _run(plan, out, common, skipped, progress)
+        return _Night(plan, out, common, skipped, overrides).run(progress)
 
 
 @contextmanager
@@ -136,35 +146,66 @@ def _nothing_left_after_failure(out: Path, names: Sequence[str]) -> Iterator[Non
         raise
 
 
-def _run(
-    plan: _Plan, out: Path, common: dict[str, Any], skipped: frozenset[str], progress: Progress
-) -> list[Path]:
-    """Make the products of a plan, level by level."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "associations").mkdir(exist_ok=True)
-    products = []
-    for count, exposure in enumerate(plan.exposures.values()):
-        progress("level 1", count, len(plan.exposures))
-        Level1Step(**common).run(exposure)
-        products.append(out / file_name(exposure.first.header, 1))
-    progress("level 1", len(plan.exposures), len(plan.exposures))
-    steps = {name: {"skip": True} for name in skipped if name in ImagerLevel2Pipeline.step_defs}
-    second = plan.of_type("level2")
-    for count, association in enumerate(second):
-        progress("level 2", count, len(second))
-        path = _write(association, plan, out, 1, overwrite=common["overwrite"])
-        ImagerLevel2Pipeline(**common, steps=steps).run(str(path))
-        products.append(out / f"{association.products[0].name}.fits")
-    progress("level 2", len(second), len(second))
-    third = [] if skipped & {"iris_combine", "iris_assign_wcs"} else plan.of_type("level3")
-    steps = {"iris_source_catalog": {"skip": "iris_source_catalog" in skipped}}
-    for count, association in enumerate(third):
-        progress("level 3", count, len(third))
-        path = _write(association, plan, out, 2, overwrite=common["overwrite"])
-        ImagerLevel3Pipeline(**common, steps=steps).run(str(path))
-        products += _level3_products(out, association.products[0].name)
-    progress("level 3", len(third), len(third))
-    return products
+@dataclass(frozen=True)
+class _Night:
+    """A plan, and how it is carried out."""
+
+    plan: _Plan
+    out: Path
+    common: Mapping[str, Any]
+    skipped: frozenset[str]
+    overrides: Mapping[str, Any]
+
+    def run(self, progress: Progress) -> list[Path]:
+        """Make the products of the plan, level by level."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "associations").mkdir(exist_ok=True)
+        products = []
+        exposures = list(self.plan.exposures.values())
+        for count, exposure in enumerate(exposures):
+            progress("level 1", count, len(exposures))
+            products.append(self._level1(exposure))
+        progress("level 1", len(exposures), len(exposures))
+        second = self.plan.of_type("level2")
+        for count, association in enumerate(second):
+            progress("level 2", count, len(second))
+            products.append(self._level2(association))
+        progress("level 2", len(second), len(second))
+        left_out = self.skipped & {"iris_combine", "iris_assign_wcs"}
+        third = [] if left_out else self.plan.of_type("level3")
+        for count, association in enumerate(third):
+            progress("level 3", count, len(third))
+            products += self._level3(association)
+        progress("level 3", len(third), len(third))
+        return products
+
+    def _options(self, recipe: Any) -> dict[str, Any]:
+        """Give the options of a step or pipeline."""
+        return {**self.common, **overrides_for(recipe, self.overrides)}
+
+    def _level1(self, exposure: RawExposure) -> Path:
+        """Fit the ramps of an exposure."""
+        step = Level1Step(**self._options(Level1Step), skip_bad_reads=self.plan.skip_bad_reads)
+        step.left_out = self.plan.left_out
+        step.run(exposure)
+        return self.out / file_name(exposure.first.header, 1)
+
+    def _level2(self, association: Association) -> Path:
+        """Reduce a frame."""
+        overwrite = bool(self.common["overwrite"])
+        path = _write(association, self.plan, self.out, 1, overwrite=overwrite)
+        names = (name for name in self.skipped if name in ImagerLevel2Pipeline.step_defs)
+        steps = {name: {"skip": True} for name in names}
+        ImagerLevel2Pipeline(**self._options(ImagerLevel2Pipeline), steps=steps).run(str(path))
+        return self.out / f"{association.products[0].name}.fits"
+
+    def _level3(self, association: Association) -> list[Path]:
+        """Combine frames."""
+        overwrite = bool(self.common["overwrite"])
+        path = _write(association, self.plan, self.out, 2, overwrite=overwrite)
+        steps = {"iris_source_catalog": {"skip": "iris_source_catalog" in self.skipped}}
+        ImagerLevel3Pipeline(**self._options(ImagerLevel3Pipeline), steps=steps).run(str(path))
+        return _level3_products(self.out, association.products[0].name)
 
 
 def _level3_products(out: Path, name: str) -> list[Path]:
@@ -181,11 +222,8 @@ def _plan(inputs: Sequence[Path], *, skip_bad_reads: bool) -> tuple[Path, _Plan]
     if len(inputs) == 1 and inputs[0].suffix == ".json":
         return _plan_of_association(inputs[0], skip_bad_reads=skip_bad_reads)
     folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
-    found = [
-        e
-        for e in raw_exposures(raw_files(inputs), skip_bad_reads=skip_bad_reads)
-        if e.imtype in LIGHT
-    ]
+    exposures, left_out = scan_exposures(raw_files(inputs), skip_bad_reads=skip_bad_reads)
+    found = [e for e in exposures if e.imtype in LIGHT]
     if not any(exposure.imtype == "SCI" for exposure in found):
         raise ReadError(
             complaint(
@@ -197,13 +235,14 @@ def _plan(inputs: Sequence[Path], *, skip_bad_reads: bool) -> tuple[Path, _Plan]
             )
         )
     made = associations.generate(_imager(found), kinds=("level2", "level3"), folder=folder)
-    return folder, _Plan({e.name: e for e in found}, tuple(made))
+    return folder, _Plan({e.name: e for e in found}, tuple(made), left_out, skip_bad_reads)
 
 
 def _plan_of_association(path: Path, *, skip_bad_reads: bool) -> tuple[Path, _Plan]:
     """Turn an association of raw exposures into level 2 and level 3 ones, roles as it says."""
     given = associations.load(path)
-    exposures = given.raw_exposures(skip_bad=skip_bad_reads)
+    files = sorted(set(given.files()))
+    exposures, left_out = scan_exposures(files, skip_bad_reads=skip_bad_reads)
     role = {file: kind for kind in ("background", "sky", "science") for file in given.files(kind)}
     kept = [e for e in exposures if role.get(e.first.path) in ("science", "sky", "background")]
     if not any(role[e.first.path] == "science" for e in kept):
@@ -236,7 +275,7 @@ def _plan_of_association(path: Path, *, skip_bad_reads: bool) -> tuple[Path, _Pl
                 given.asn_id, "level3", (associations.Product(name, members),), folder=path.parent
             )
         )
-    return path.parent, _Plan({e.name: e for e in kept}, tuple(chosen))
+    return path.parent, _Plan({e.name: e for e in kept}, tuple(chosen), left_out, skip_bad_reads)
 
 
 @dataclass(frozen=True)
@@ -310,23 +349,49 @@ def _required_types(require: str) -> frozenset[str]:
 
 
 def _check_references(
-    plan: _Plan, refs: str | None, skipped: frozenset[str], required: frozenset[str]
+    plan: _Plan,
+    refs: str | None,
+    skipped: frozenset[str],
+    required: frozenset[str],
+    overrides: Mapping[str, Any],
 ) -> None:
-    """Refuse at once what would lack a reference later on."""
+    """Refuse at once what would lack a reference later on, or be given one that cannot fit."""
     wanted = (
         {kind for step, kind in NEEDED.items() if step not in skipped}
         if plan.of_type("level2")
         else set()
     )
-    wanted |= required
-    if not wanted:
-        return
-    if refs is None:
+    wanted = (wanted | required) - set(overrides)
+    if wanted and refs is None:
         find_store(None, next(iter(plan.exposures.values())).first.path.parent)
     for exposure in plan.exposures.values():
-        for kind in sorted(wanted):
-            if exposure.detector in IMAGER_DETECTORS:
-                Store(str(refs)).select(kind, exposure.get_crds_parameters())
+        if exposure.detector not in IMAGER_DETECTORS:
+            continue
+        chosen = [
+            Store(str(refs)).select(kind, exposure.get_crds_parameters()).path
+            for kind in sorted(wanted)
+        ]
+        files = [str(value) for value in overrides.values() if isinstance(value, str | Path)]
+        for path in [*chosen, *(Path(file).expanduser() for file in files if file != "N/A")]:
+            _check_shape(path, exposure)
+
+
+def _check_shape(path: Path, exposure: RawExposure) -> None:
+    """Refuse a reference that covers neither the detector nor the window."""
+    fault = shape_fault(path, exposure)
+    if fault is not None:
+        header, shape = exposure.first.header, exposure.shape
+        full = (header.get("DETSIZE2", shape[0]), header.get("DETSIZE1", shape[1]))
+        kind = str(models.read_metadata(path).get("REFTYPE") or "TYPE").lower()
+        raise ReferenceFileError(
+            complaint(
+                path,
+                "shape",
+                fault,
+                f"{full}, the detector of {exposure.name}, or its window {shape}",
+                f"rebuild it or choose another with --override {kind}=FILE",
+            )
+        )
 
 
 def _check_outputs(plan: _Plan, out: Path, *, overwrite: bool) -> None:
@@ -388,7 +453,11 @@ def _level_of(path: Path) -> int:
 
 
 def _reduce_products(
-    path: Path, out: Path, refs: Path | None, skipped: frozenset[str], *, overwrite: bool
+    path: Path,
+    out: Path,
+    common: Mapping[str, Any],
+    skipped: frozenset[str],
+    overrides: Mapping[str, Any],
 ) -> list[Path]:
     """Go on from an association of level 1 or level 2 products."""
     name, level = associations.load(path).products[0].name, _level_of(path)
@@ -400,8 +469,8 @@ def _reduce_products(
     steps = {step: {"skip": True} for step in skipped if step in recipe.step_defs}
     out.mkdir(parents=True, exist_ok=True)
     pipeline = recipe(
-        refs=None if refs is None else str(refs),
-        overwrite=overwrite,
+        **common,
+        **overrides_for(recipe, overrides),
         save_results=True,
         output_dir=str(out),
         steps=steps,

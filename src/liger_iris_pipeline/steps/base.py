@@ -7,28 +7,40 @@ neither the server's client nor a socket is ever used.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from stpipe import Pipeline, Step
 from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import __version__, models
 from liger_iris_pipeline.calibration import Reference, Store, find_store
 from liger_iris_pipeline.errors import (
+    InputError,
     MissingReferenceError,
     ReferenceFileError,
     UsageError,
     complaint,
 )
 from liger_iris_pipeline.models.naming import product_name
+from liger_iris_pipeline.models.provenance import IN_MEMORY, canonical, stamp
 
-__all__ = ["IrisPipeline", "IrisStep", "Skipped", "cut_window", "utc"]
+__all__ = [
+    "LEFT_OUT",
+    "PLUMBING",
+    "IrisPipeline",
+    "IrisStep",
+    "PinnedSource",
+    "Skipped",
+    "cut_window",
+    "utc",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +50,19 @@ PLUMBING = frozenset(
     | {"refs", "overwrite", "require", "steps"}
 )
 """Parameters that say where files go, not how pixels are made: left out of the receipt."""
+
+
+LEFT_OUT = "left out on request"
+"""Reason of a step that was told to be left out."""
+
+_TABLES = frozenset({"RECEIPT", "CALIBRATIONS", "INPUTS", "SOFTWARE"})
+
+
+class PinnedSource(Protocol):
+    """References that were chosen beforehand, instead of a store."""
+
+    def find(self, reftype: str, member: str) -> Reference | None:
+        """Give the reference of a type for an input (none: the science exposure); None for ``N/A``."""
 
 
 def utc() -> str:
@@ -83,6 +108,27 @@ def cut_window(plane: Any, header: Mapping[str, Any], shape: tuple[int, int], na
     return part
 
 
+def _expect_type(name: str, got: str, expected: str) -> None:
+    """Refuse a reference of another type."""
+    if got.lower() != expected.lower():
+        remedy = f"name another with --override_{expected} (--override {expected}=FILE)"
+        raise ReferenceFileError(
+            complaint(name, "REFTYPE", got.upper() or "nothing", expected.upper(), remedy)
+        )
+
+
+def _hash_of_planes(model: Any) -> str:
+    """Give the SHA-256 of a model's arrays, by name and type."""
+    digest = hashlib.sha256()
+    for plane in model.planes():
+        array = getattr(model, plane.attribute)
+        if array is not None and plane.hdu not in _TABLES:
+            array = np.ascontiguousarray(array)
+            digest.update(f"{plane.hdu} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 def _label(model: Any) -> str:
     """Name a model or a raw exposure in messages."""
     return str(model.stem if hasattr(model, "stem") else model.meta.filename)
@@ -103,6 +149,13 @@ class IrisStep(Step):  # type: ignore[misc]
         References the step needs.
     optional_references : frozenset of str
         Those of them it can do without: the step is then SKIPPED with that reason.
+    on_failure : str
+        ``stop``: an input that cannot be used ends the run. ``note``: the product does not depend on this step, which
+        is then FAILED with that reason, and the run goes on.
+    references : PinnedSource or None
+        References to use instead of a store's; looked for in the pipeline too.
+    member : str or None
+        Name of the further input that is being treated, such as a sky frame; looked for in the pipeline too.
     """
 
     spec = """
@@ -113,6 +166,9 @@ class IrisStep(Step):  # type: ignore[misc]
     """
     status: ClassVar[str | None] = None
     optional_references: ClassVar[frozenset[str]] = frozenset()
+    on_failure: ClassVar[str] = "stop"
+    references: PinnedSource | None = None
+    member: str | None = None
     _log_records_formatter = logging.Formatter(
         "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
     )
@@ -120,6 +176,7 @@ class IrisStep(Step):  # type: ignore[misc]
     _started: str
     _clock: float
     _reason: str
+    _failed: bool
     _references: list[tuple[str, Reference]]
 
     # --- what stpipe asks for -------------------------------------------------------------------------------------
@@ -145,6 +202,7 @@ class IrisStep(Step):  # type: ignore[misc]
         self._started = utc()
         self._clock = time.perf_counter()
         self._reason = ""
+        self._failed = False
         self._references = []
         return super().run(*args)
 
@@ -169,7 +227,35 @@ class IrisStep(Step):  # type: ignore[misc]
             logger.warning(
                 "%s: %s skipped: %s", model.meta.filename, self.class_alias, self._reason
             )
+        except InputError as error:
+            self.note_failure(error)
         return model
+
+    def note_failure(self, error: InputError) -> None:
+        """Note that the step failed, where the product does not depend on it.
+
+        What the user named himself, by an override or as required, is not passed over.
+
+        Raises
+        ------
+        InputError
+            `error`, if the step may not fail.
+        """
+        types = self.reference_file_types
+        asked = self._required().intersection(types)
+        if (
+            self.on_failure != "note"
+            or asked
+            or any(self.get_ref_override(kind) is not None for kind in types)
+        ):
+            raise error
+        self._failed, self._reason = True, str(error)
+        logger.warning("%s failed: %s; the product goes on without it", self.class_alias, error)
+
+    def _required(self) -> frozenset[str]:
+        """Give the optional reference types that must be there."""
+        names = (self.search_attr("require") or "").split(",")
+        return frozenset(name.strip().lower() for name in names if name.strip())
 
     def correct(self, model: Any, *args: Any) -> None:
         """Change the model in place: overridden by every step."""
@@ -210,19 +296,65 @@ class IrisStep(Step):  # type: ignore[misc]
         """
         override = self.get_ref_override(reftype)
         if override is not None and not isinstance(override, str):
-            self._reference_files_used.append((reftype, override.override_handle))
-            return override
+            return self._in_memory(override, reftype)
+        pinned = self.search_attr("references")
         if override is not None:
-            if override.strip() in ("", "N/A"):
-                self._reference_files_used.append((reftype, "N/A"))
-                return None
-            reference = Reference.from_file(Path(override), context="override")
+            unwanted = override.strip() in ("", "N/A")
+            found = None if unwanted else Reference.from_file(Path(override), context="override")
+        elif pinned is not None:
+            found = pinned.find(reftype, self.search_attr("member") or "")
         else:
-            reference = self.store(model).select(reftype, model.get_crds_parameters())
+            found = self.store(model).select(reftype, model.get_crds_parameters())
+        if found is None:
+            self._reference_files_used.append((reftype, "N/A"))
+            return None
+        _expect_type(found.file, found.reftype, reftype)
+        self._references.append((reftype, found))
+        self._reference_files_used.append((reftype, f"cal://{found.file}"))
+        logger.info("%s: %s reference %s", _label(model), reftype, found.file)
+        return models.open(found.path)
+
+    def get_ref_override(self, reference_file_type: str) -> Any:
+        """Give the override of a type: the step's own, else that of the pipeline it runs in.
+
+        Parameters
+        ----------
+        reference_file_type : str
+            Type, lower case.
+
+        Returns
+        -------
+        model, str or None
+            A model, an absolute path, or ``N/A``.
+        """
+        step: Any = self
+        while step is not None:
+            override = getattr(step, f"override_{reference_file_type}", None)
+            if isinstance(override, str) and override.strip() not in ("", "N/A"):
+                return str(Path(override).expanduser().absolute())
+            if override is not None:
+                return override
+            step = step.parent
+        return None
+
+    def _in_memory(self, override: Any, reftype: str) -> Any:
+        """Take a reference that was given as a model; what is handed out shares its arrays and may be closed."""
+        kind = str(getattr(override, "reftype", "") or override.meta.reference.type or "").lower()
+        _expect_type(str(override.meta.filename or IN_MEMORY), kind, reftype)
+        version = override.meta.reference.version
+        reference = Reference(
+            path=Path(IN_MEMORY),
+            file=IN_MEMORY,
+            reftype=reftype,
+            sha256=_hash_of_planes(override),
+            version="" if version is None else str(version),
+            useafter=None,
+            context="override",
+            header={},
+        )
         self._references.append((reftype, reference))
-        self._reference_files_used.append((reftype, f"iris://{reference.file}"))
-        logger.info("%s: %s reference %s", _label(model), reftype, reference.file)
-        return models.open(reference.path)
+        self._reference_files_used.append((reftype, override.override_handle))
+        return models.open(override)
 
     def get_reference_file(self, input_file: Any, reference_file_type: str) -> str:
         """Give the path of a reference, from the override or the local store; never asks a server."""
@@ -238,11 +370,10 @@ class IrisStep(Step):  # type: ignore[misc]
 
     def optional_reference(self, model: Any, reftype: str) -> Any:
         """Find a reference the step can do without; :class:`Skipped` says why there is none."""
-        required = {name.strip() for name in (self.search_attr("require") or "").split(",")}
         try:
             reference = self.find_reference(model, reftype)
         except MissingReferenceError as error:
-            if reftype in required:
+            if reftype in self._required():
                 raise
             raise Skipped(f"no {reftype} reference") from error
         if reference is None:
@@ -267,22 +398,35 @@ class IrisStep(Step):  # type: ignore[misc]
         """Write status, receipt row and references used into a result before it is saved."""
         if not isinstance(result, models.IrisDataModel):
             return
-        reason = "left out on request" if self.skip else self._reason
-        status = "SKIPPED" if reason else "COMPLETE"
+        status, reason = self.outcome()
         if self.status:
             setattr(result.meta.cal_step, self.status, status)
         result.meta.calibration_software_version = __version__
         result.add_receipt(self._receipt_row(status, reason))
-        result.add_calibrations(reference.provenance(role) for role, reference in self._references)
+        self._record_references(result)
         result.add_calibrations(
-            (kind, kind, name, "", "", "override")
-            for kind, name in self._overrides_in_memory(reference_files_used)
+            (kind, kind, name, "", "", "override", self.search_attr("member") or "")
+            for kind, name in reference_files_used
+            if name == "N/A"
+        )
+        stamp(result, self._contexts())
+
+    def outcome(self) -> tuple[str, str]:
+        """Give status and reason of the step's last run."""
+        reason = LEFT_OUT if self.skip else self._reason
+        return "FAILED" if self._failed else "SKIPPED" if reason else "COMPLETE", reason
+
+    def _record_references(self, result: Any) -> None:
+        """Add the references used to CALIBRATIONS."""
+        member = self.search_attr("member") or ""
+        result.add_calibrations(
+            (*reference.provenance(role)[:6], member, getattr(reference, "flag", ""))
+            for role, reference in self._references
         )
 
-    def _overrides_in_memory(self, used: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """List the references that are no files of the store: in-memory models and N/A."""
-        on_disk = {role for role, _ in self._references}
-        return [(kind, name) for kind, name in used if kind not in on_disk]
+    def _contexts(self) -> list[tuple[str, str]]:
+        """List the contexts that references were chosen by, with their checksums."""
+        return [(r.context, getattr(r, "context_sha256", "")) for _, r in self._references]
 
     def _receipt_row(self, status: str, reason: str, step: str | None = None) -> tuple[Any, ...]:
         """Build the receipt row of this run."""
@@ -294,7 +438,7 @@ class IrisStep(Step):  # type: ignore[misc]
         return (
             step or str(self.class_alias),
             __version__,
-            json.dumps(parameters, sort_keys=True, default=str),
+            canonical(parameters),
             self._started,
             utc(),
             time.perf_counter() - self._clock,
@@ -349,7 +493,30 @@ class IrisStep(Step):  # type: ignore[misc]
 
 
 class IrisPipeline(Pipeline, IrisStep):  # type: ignore[misc]
-    """Base of all recipes: steps that meet only here."""
+    """Base of all recipes: steps that meet only here.
+
+    An override of a pipeline (``override_dark=…``) is one of all its steps that have none of their own.
+    """
+
+    @classmethod
+    def load_spec_file(cls, *args: Any, **kwargs: Any) -> Any:
+        """Give the options: those of stpipe, and the overrides of the steps' references."""
+        spec = super().load_spec_file(*args, **kwargs)
+        for reftype in cls.types_of_references():
+            spec[f"override_{reftype}"] = "is_string_or_datamodel(default=None)"
+            spec.inline_comments[f"override_{reftype}"] = f"# Override the {reftype} reference file"
+        return spec
+
+    @classmethod
+    def types_of_references(cls) -> list[str]:
+        """List the types of references that the steps use."""
+        return sorted(
+            {kind for step in cls.step_defs.values() for kind in step.reference_file_types}
+        )
+
+    def get_ref_override(self, reference_file_type: str) -> Any:
+        """Give the override of a type, see :meth:`IrisStep.get_ref_override`."""
+        return IrisStep.get_ref_override(self, reference_file_type)
 
     def _precache_references(self, input_file: Any) -> None:
         """Do nothing: references are local and each step finds its own."""

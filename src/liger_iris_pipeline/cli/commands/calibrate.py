@@ -29,6 +29,13 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="store with the references they need [$IRIS_REFS, DIR/refs]",
     )
     parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="TYPE=FILE",
+        help="reference to use instead of the store's; TYPE=N/A for none; may be repeated",
+    )
+    parser.add_argument(
         "--skip-bad-reads", action="store_true", help="go on without reads that cannot be used"
     )
     parser.set_defaults(run=_run)
@@ -36,6 +43,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from liger_iris_pipeline.pipelines.calibrate import calibrate
+    from liger_iris_pipeline.pipelines.inputs import parse_overrides
 
     with Progress() as progress:
         masters = calibrate(
@@ -43,6 +51,7 @@ def _run(options: argparse.Namespace) -> None:
             options.out,
             refs=options.refs,
             skip_bad_reads=options.skip_bad_reads,
+            overrides=parse_overrides(options.override),
             progress=progress,
         )
     for path in masters:

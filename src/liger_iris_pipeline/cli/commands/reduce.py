@@ -44,6 +44,13 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="TYPE,…",
         help="optional reference types that must be there",
     )
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="TYPE=FILE",
+        help="reference to use instead of the store's; TYPE=N/A for none; may be repeated",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace products that exist")
     parser.add_argument(
         "--skip-bad-reads", action="store_true", help="go on without reads that cannot be used"
@@ -52,6 +59,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from liger_iris_pipeline.pipelines.inputs import parse_overrides
     from liger_iris_pipeline.pipelines.night import reduce
     from liger_iris_pipeline.quicklook import draw_mosaics
 
@@ -64,6 +72,7 @@ def _run(options: argparse.Namespace) -> None:
             require=options.require,
             overwrite=options.overwrite,
             skip_bad_reads=options.skip_bad_reads,
+            overrides=parse_overrides(options.override),
             progress=progress,
         )
     for path in [*products, *draw_mosaics(products)]:
