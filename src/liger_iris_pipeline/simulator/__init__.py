@@ -8,6 +8,7 @@ into ``truth/``, which :func:`liger_iris_pipeline.simulator.truth.load` reads.
 from . import truth
 from .night import Night, Progress, simulate
 from .scene import (
+    COMPLETE,
     SCENES,
     SIZES,
     CalibrationPlan,
@@ -23,6 +24,7 @@ from .scene import (
 from .truth import Truth
 
 __all__ = [
+    "COMPLETE",
     "SCENES",
     "SIZES",
     "CalibrationPlan",

@@ -8,7 +8,7 @@ output are added; the converter rounds and clips.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,7 @@ class DetectorTruth:
     curvature : ndarray float32
         Non-linearity relative to the nominal curve.
     bad : ndarray uint32
-        DEAD, HOT, WARM and reference pixels as DQ bits.
+        DEAD, HOT, WARM, COLD, TELEGRAPH and reference pixels as DQ bits.
     output_level : ndarray (2, noutputs) float64
         Level of the even and of the odd columns of each output [DN].
     """
@@ -181,6 +181,27 @@ def _draw_bad(
     return bad
 
 
+def _draw_defects(
+    physics: DetectorPhysics,
+    layout: Format,
+    bad: npt.NDArray[np.uint32],
+    flat: Float32,
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.uint32], Float32]:
+    """Make some good pixels cold, and let some jump between two levels."""
+    chance = rng.random(layout.shape, dtype=np.float32)
+    response = rng.uniform(0.05, 0.45, layout.shape).astype(np.float32)
+    good = bad == 0
+    cold = good & (chance < physics.cold_fraction)
+    jumping = good & (chance > 1.0 - physics.telegraph_fraction)
+    bits = (
+        bad
+        | np.where(cold, np.uint32(Flag.COLD), 0)
+        | np.where(jumping, np.uint32(Flag.TELEGRAPH), 0)
+    )
+    return bits.astype(np.uint32), np.where(cold, flat * response, flat)
+
+
 def _draw_dark(
     physics: DetectorPhysics, layout: Format, bad: npt.NDArray[np.uint32], rng: np.random.Generator
 ) -> Float32:
@@ -233,13 +254,17 @@ def draw_detector(scene: Scene, name: str, seed: int) -> DetectorTruth:
     pedestal[reference] = (pedestal[reference] - physics.pedestal) / 10.0
     level = rng.normal(physics.bias, physics.output_scatter, layout.noutputs)
     odd = rng.normal(0.0, physics.odd_even, layout.noutputs)
+    flat = _draw_flat(physics, layout, bad, rng)
+    dark = _draw_dark(physics, layout, bad, rng)
+    if physics.cold_fraction or physics.telegraph_fraction:
+        bad, flat = _draw_defects(physics, layout, bad, flat, stream(seed, Stream.DEFECTS, index))
     return DetectorTruth(
         name=name,
         index=index,
         nominal_gain=nominal,
         throughput=draw_throughput(scene, seed)[name],
-        flat=_draw_flat(physics, layout, bad, rng),
-        dark=_draw_dark(physics, layout, bad, rng),
+        flat=flat,
+        dark=dark,
         gain=(np.float32(gain) * (1.0 + scatter(physics.gain_scatter))).astype(np.float32),
         read_noise=np.float32(physics.read_noise) * (1.0 + scatter(physics.read_noise_scatter)),
         full_well=np.float32(physics.full_well) * (1.0 + scatter(physics.full_well_scatter)),
@@ -317,8 +342,50 @@ def _arrivals(rate: Float32, seconds: float, rng: np.random.Generator) -> Float3
     return counts
 
 
+class _Telegraph:
+    """The upper level of the telegraph pixels, read after read."""
+
+    def __init__(self, truth: DetectorTruth, physics: DetectorPhysics, key: RampKey) -> None:
+        self.where = (truth.bad & Flag.TELEGRAPH) > 0
+        self.step = np.float32(physics.telegraph_step) / truth.gain
+        self.chance, self.key = physics.telegraph_chance, key
+        self.up = np.zeros(truth.bad.shape, np.bool_)
+
+    def read(self, number: int) -> Float32:
+        """Let levels change and give what is added to a read (ny, nx) [DN]."""
+        rng = self.key.generator(Stream.TELEGRAPH, number)
+        chance = rng.random(self.up.shape)
+        self.up = chance < 0.5 if number == 1 else self.up ^ (chance < self.chance)
+        return np.where(self.where & self.up, self.step, np.float32(0.0))
+
+
+def _coupled(charge: Float32, part: float, layout: Format) -> Float32:
+    """Share charge with the four neighbours; beyond the light-sensitive pixels it is as at their edge."""
+    inner = np.pad(charge[layout.science], 1, mode="edge")
+    around = inner[:-2, 1:-1] + inner[2:, 1:-1] + inner[1:-1, :-2] + inner[1:-1, 2:]
+    seen = charge.copy()
+    seen[layout.science] += np.float32(part) * (around - 4.0 * charge[layout.science])
+    return seen
+
+
+def _row_noise(sigma: float, layout: Format, rng: np.random.Generator) -> Float32:
+    """Draw noise (ny, 1) of a rms [DN] with a 1/f spectrum, common to all outputs."""
+    frequency = np.fft.rfftfreq(4 * layout.ny)[1:]
+    phases = rng.standard_normal((2, frequency.size))
+    spectrum = np.concatenate([[0.0], (phases[0] + 1j * phases[1]) / np.sqrt(frequency)])
+    rows = np.fft.irfft(spectrum, 4 * layout.ny)
+    rows *= sigma / np.sqrt(np.sum(1.0 / frequency) * 4.0 / (4 * layout.ny) ** 2)
+    return rows[: layout.ny, None].astype(np.float32)
+
+
 def expose(
-    truth: DetectorTruth, scene: Scene, rate: Float32, pattern: ReadPattern, key: RampKey
+    truth: DetectorTruth,
+    scene: Scene,
+    rate: Float32,
+    pattern: ReadPattern,
+    key: RampKey,
+    *,
+    release: Callable[[float, float], Float32] | None = None,
 ) -> tuple[npt.NDArray[np.void], Iterator[Readout]]:
     """Expose one ramp.
 
@@ -334,6 +401,8 @@ def expose(
         When to read.
     key : RampKey
         What the random numbers hang on.
+    release : callable, optional
+        Mean rate (ny, nx) [e-/s] that comes on top between two times since the reset [s].
 
     Returns
     -------
@@ -343,13 +412,18 @@ def expose(
         The reads in order, one in memory at a time.
     """
     hits = draw_hits(scene.physics, scene.format, pattern.times, key.generator(Stream.RAMP, 0))
-    return hits, _reads(truth, scene, rate, pattern, hits, key)
+
+    def between(begin: float, end: float) -> Float32:
+        """Give the expected rate between two times."""
+        return rate if release is None else rate + release(begin, end)
+
+    return hits, _reads(truth, scene, between, pattern, hits, key)
 
 
 def _reads(
     truth: DetectorTruth,
     scene: Scene,
-    rate: Float32,
+    rate: Callable[[float, float], Float32],
     pattern: ReadPattern,
     hits: npt.NDArray[np.void],
     key: RampKey,
@@ -363,19 +437,25 @@ def _reads(
     level = truth.output_level.copy()
     noise = truth.read_noise / truth.gain
     before = 0.0
+    telegraph = _Telegraph(truth, physics, key)
     for number, time in enumerate(pattern.times, start=1):
         rng = key.generator(Stream.READ, number)
-        charge += _arrivals(rate, float(time) - before, rng)
+        charge += _arrivals(rate(before, float(time)), float(time) - before, rng)
         new = hits[hits["read"] == number]
         charge[new["y"], new["x"]] += new["charge"]
         np.minimum(charge, truth.full_well, out=charge)
         nstep = (float(time) - before) / pattern.frame_time
         level += rng.normal(0.0, physics.drift * np.sqrt(nstep), layout.noutputs)
         level[1] += rng.normal(0.0, physics.column_drift * np.sqrt(nstep), layout.noutputs)
-        raw = linear_to_measured(charge / truth.gain, truth.curvature, scale)
+        seen = _coupled(charge, physics.ipc, layout) if physics.ipc else charge
+        raw = linear_to_measured(seen / truth.gain, truth.curvature, scale)
         raw += truth.pedestal
         raw += _spread_levels(level, layout)
         raw += noise * rng.standard_normal(layout.shape, dtype=np.float32)
+        if physics.telegraph_fraction:
+            raw += telegraph.read(number)
+        if physics.row_noise:
+            raw += _row_noise(physics.row_noise, layout, key.generator(Stream.ROWS, number))
         counts = np.clip(np.rint(raw), 0, 65535).astype(np.uint16)
         yield Readout(number, float(time), counts, charge >= truth.full_well)
         before = float(time)

@@ -28,7 +28,8 @@ def nominal_saturation(truth: DetectorTruth, scene: Scene) -> float:
 def _identity(exposure: Exposure, truth: DetectorTruth, scene: Scene) -> Cards:
     """Cards that say what was exposed."""
     semid, prognum, obsnum = exposure.obs_id.split("-")
-    return {
+    own = {"CALTYPE": (exposure.purpose, "what it was taken for")} if exposure.purpose else {}
+    return own | {
         "TELESCOP": ("TMT", "telescope"),
         "INSTRUME": (INSTRUMENT, "instrument"),
         "DETECTOR": (truth.name, "detector"),

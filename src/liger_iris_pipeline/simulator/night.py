@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from astropy.io import fits
 from ..errors import UsageError, complaint
 from ..instrument.detectors import DETECTORS, IMAGER_DETECTORS, axis_pixel
 from . import files
+from .afterglow import Traps
 from .detector import DetectorTruth, RampKey, draw_detector, expose
 from .headers import exposure_header, read_header
 from .optics import MARGIN, star_image
 from .plan import Exposure, iso, plan_night, read_name
 from .projection import sky_to_detector
-from .references import write_references
+from .references import ERROR, write_references
 from .scene import Scene, named_scene
 from .seeds import Stream, stream
+from .standards import draw_standards, write_standards
 from .stars import draw_stars
 from .tables import Table, as_table
 from .truth import EVENT, write_maps, write_rate, write_tables
@@ -131,7 +134,7 @@ def _positions(
     """Table of the places of the stars on or near one detector."""
     layout, parts = scene.format, [np.empty(0, dtype=_POSITION)]
     for index, exposure in enumerate(plan):
-        if not exposure.on_sky:
+        if not exposure.on_sky or exposure.imtype == "STD":
             continue
         x, y = sky_to_detector(
             stars["ra"], stars["dec"], exposure.axis, exposure.position_angle, name, layout
@@ -175,12 +178,18 @@ def _observe(
     """Write everything of one detector; calls `progress` after each read."""
     plan, row = plan_night(scene), scene.detectors.index(name)
     truth = draw_detector(scene, name, seed)
-    references, errors = write_references(out / "refs", truth, scene, seed)
+    references: list[Path] = []
+    errors = np.empty(0, dtype=ERROR)
+    if scene.references:
+        references, errors = write_references(out / "refs", truth, scene, seed)
+    standards = draw_standards(scene, seed)
+    traps = Traps(scene.format.shape, scene.physics.persistence)
     write_maps(out / "truth", truth)
     reads: list[Path] = []
     cosmics, full = [np.empty(0, dtype=EVENT)], [np.empty(0, dtype=EVENT)]
     for index, exposure in enumerate(plan):
-        light = light_on_detector(scene, exposure, truth, stars)
+        field = standards if exposure.imtype == "STD" else stars
+        light = light_on_detector(scene, exposure, truth, field)
         if exposure.on_sky:
             write_rate(out / "truth", exposure, name, light)
         light *= truth.flat
@@ -188,7 +197,7 @@ def _observe(
         for ramp in range(1, exposure.nramp + 1):
             key = RampKey(seed, exposure.observation, exposure.number, truth.index, ramp)
             paths, hits, filled = _write_ramp(
-                out, scene, truth, exposure, light, key, progress=progress
+                out, scene, truth, exposure, light, key, traps=traps, progress=progress
             )
             reads += paths
             cosmics.append(_events(hits, index, row, ramp))
@@ -214,11 +223,14 @@ def _write_ramp(
     rate: Float32,
     key: RampKey,
     *,
+    traps: Traps,
     progress: Callable[[], None] | None,
 ) -> tuple[list[Path], Table, Table]:
     """Write the reads of one ramp; return paths, cosmic-ray hits and pixels that filled up."""
     shared = exposure_header(exposure, truth, scene, key.seed)
-    hits, readouts = expose(truth, scene, rate, exposure.pattern, key)
+    reset = exposure.reset(key.ramp) / 1e6
+    release = partial(traps.release, reset) if scene.physics.persistence else None
+    hits, readouts = expose(truth, scene, rate, exposure.pattern, key, release=release)
     first = np.zeros(scene.format.shape, dtype=np.int32)
     paths = []
     for readout in readouts:
@@ -229,6 +241,9 @@ def _write_ramp(
         first[readout.full & (first == 0)] = readout.number
         if progress is not None:
             progress()
+    if scene.physics.persistence:
+        held = np.minimum(rate * exposure.pattern.ramp_time, truth.full_well)
+        traps.expose(held, reset + exposure.pattern.ramp_time)
     y, x = np.nonzero(first)
     filled = as_table({"read": first[y, x], "y": y, "x": x, "charge": truth.full_well[y, x]})
     return paths, hits, filled
@@ -295,8 +310,11 @@ def simulate(
     """
     scene, out = named_scene(scene, size) if isinstance(scene, str) else scene, Path(out)
     _check(scene, out, seed)
-    (out / "refs").mkdir(parents=True)
-    (out / "truth").mkdir()
+    (out / "truth").mkdir(parents=True)
+    if scene.references:
+        (out / "refs").mkdir()
+    if scene.calibration.standards:
+        write_standards(out / "truth", scene, draw_standards(scene, seed))
     stars = as_table(draw_stars(scene, stream(seed, Stream.STARS)))
     records = _observe_all(scene, seed, stars, out, workers=workers, progress=progress)
     return Night(

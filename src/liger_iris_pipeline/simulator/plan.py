@@ -21,6 +21,7 @@ __all__ = [
     "plan_night",
     "read_name",
     "semester",
+    "standard_field",
 ]
 
 INSTRUMENT = "IRIS"
@@ -28,6 +29,10 @@ LATITUDE, LONGITUDE = 19.8283, -155.4783
 """Site on Mauna Kea, degrees north and east."""
 
 _SCIENCE, _DARKS, _FLATS = 1, 101, 102
+_LAMP_OFF, _LINEARITY, _LONG, _AFTERGLOW, _STANDARDS = 103, 104, 105, 106, 107
+_BRIGHT = 0.8
+"""Charge of the light before the afterglows, as a part of full well."""
+_HOUR = 3600.0
 _SETUP = 5_000_000
 _US = 1_000_000
 
@@ -60,6 +65,8 @@ class Exposure:
         NUMRAMPS.
     lamp : float
         Illumination of a pixel of flat 1 by the calibration lamp [e-/s].
+    purpose : str
+        CALTYPE; empty where the card is left out.
     """
 
     observation: int
@@ -75,6 +82,7 @@ class Exposure:
     pattern: ReadPattern
     nramp: int
     lamp: float
+    purpose: str = ""
 
     @property
     def axis(self) -> tuple[float, float]:
@@ -85,7 +93,7 @@ class Exposure:
     @property
     def on_sky(self) -> bool:
         """Whether sky light reaches the detectors."""
-        return self.imtype in ("SCI", "SKY")
+        return self.imtype in ("SCI", "SKY", "STD")
 
     def reset(self, ramp: int) -> int:
         """Give the time of the reset that opens a ramp (from 1), microseconds since 1970."""
@@ -133,41 +141,123 @@ def read_name(exposure: Exposure, detector: str, ramp: int, read: int) -> str:
     return f"{stem}_{exposure.number:04d}-{ramp:02d}-{read:04d}.fits"
 
 
-def _calibrations(scene: Scene, imtype: str, first: int) -> list[Exposure]:
-    """List the darks or flats, telescope parked at the zenith."""
-    plan, start = scene.calibration, first
-    flat_pattern = ReadPattern(frame_time=scene.pattern.frame_time, nframe=plan.flat_nframe)
-    is_flat = imtype == "FLAT"
-    pattern = flat_pattern if is_flat else scene.pattern
-    lamp = plan.flat_level * scene.physics.full_well / pattern.ramp_time if is_flat else 0.0
-    observation = _FLATS if is_flat else _DARKS
-    exposures: list[Exposure] = []
-    for number in range(1, (plan.flats if is_flat else plan.darks) + 1):
-        exposures.append(
+@dataclass(frozen=True)
+class _Block:
+    """Calibration exposures of one kind, telescope parked at the zenith."""
+
+    observation: int
+    imtype: str
+    pattern: ReadPattern
+    lamps: tuple[float, ...]
+    purpose: str = ""
+    nramp: int = 1
+
+    def exposures(self, scene: Scene, first: int, number: int = 1) -> list[Exposure]:
+        """List them one after the other."""
+        found: list[Exposure] = []
+        start = first
+        for lamp in self.lamps:
+            found.append(
+                Exposure(
+                    observation=self.observation,
+                    obs_id=f"{semester(scene.night)}-P001-{self.observation:03d}",
+                    number=number + len(found),
+                    imtype=self.imtype,
+                    object_name=self.imtype,
+                    filter_name=scene.filter_name if self.imtype == "FLAT" else DARK,
+                    base=(local_sidereal_time(first), LATITUDE),
+                    offset=(0.0, 0.0),
+                    position_angle=0.0,
+                    start=start,
+                    pattern=self.pattern,
+                    nramp=self.nramp,
+                    lamp=lamp,
+                    purpose=self.purpose,
+                )
+            )
+            start = found[-1].end + _SETUP
+        return found
+
+
+def _calibrations(scene: Scene, midnight: int) -> list[Exposure]:
+    """List the calibration exposures, each kind at its hour."""
+    plan, well = scene.calibration, scene.physics.full_well
+    frame = scene.pattern.frame_time
+    flat = ReadPattern(frame_time=frame, nframe=plan.flat_nframe)
+    ramp = ReadPattern(frame_time=frame, nframe=plan.ramp_nframe)
+    long = ReadPattern(frame_time=frame, nframe=plan.long_nframe)
+    lamp = plan.flat_level * well / flat.ramp_time
+    steps = tuple(
+        level * well / ramp.ramp_time for level in plan.ramp_levels for _ in range(plan.ramps)
+    )
+    dark = scene.pattern
+    blocks = (
+        (1.0, _Block(_LINEARITY, "FLAT", ramp, steps, "LINEARITY")),
+        (3.0, _Block(_FLATS, "FLAT", flat, (lamp,) * plan.flats)),
+        (3.8, _Block(_LAMP_OFF, "FLAT", flat, (0.0,) * plan.lamp_off, "LAMPOFF")),
+        (4.0, _Block(_DARKS, "DARK", dark, (0.0,) * plan.darks, nramp=scene.nramp)),
+        (6.0, _Block(_LONG, "DARK", long, (0.0,) * plan.long_darks, "LONG")),
+    )
+    found = [
+        exposure
+        for hour, block in blocks
+        for exposure in block.exposures(scene, midnight + round(hour * _HOUR * _US))
+    ]
+    return found + _afterglows(scene, midnight + round(7.0 * _HOUR * _US))
+
+
+def _afterglows(scene: Scene, first: int) -> list[Exposure]:
+    """List a bright exposure and the darks after it, at growing intervals over an hour."""
+    count = scene.calibration.afterglows
+    if not count:
+        return []
+    flat = ReadPattern(frame_time=scene.pattern.frame_time, nframe=scene.calibration.flat_nframe)
+    lamp = _BRIGHT * scene.physics.full_well / flat.ramp_time
+    found = _Block(_AFTERGLOW, "FLAT", flat, (lamp,), "PERSISTENCE").exposures(scene, first)
+    dark = _Block(_AFTERGLOW, "DARK", scene.pattern, (0.0,), "PERSISTENCE")
+    out = found[0].end
+    for wait in np.geomspace(_SETUP / _US, _HOUR, count):
+        start = max(out + round(wait * _US), found[-1].end + _SETUP)
+        found += dark.exposures(scene, start, len(found) + 1)
+    return found
+
+
+def _standards(scene: Scene, first: int) -> list[Exposure]:
+    """List the exposures of the standard stars, each at another dither."""
+    found: list[Exposure] = []
+    start = first
+    for number in range(1, scene.calibration.standards + 1):
+        east, north = scene.dithers[(number - 1) % len(scene.dithers)]
+        found.append(
             Exposure(
-                observation=observation,
-                obs_id=f"{semester(scene.night)}-P001-{observation:03d}",
+                observation=_STANDARDS,
+                obs_id=f"{semester(scene.night)}-P001-{_STANDARDS:03d}",
                 number=number,
-                imtype=imtype,
-                object_name=imtype,
-                filter_name=scene.filter_name if is_flat else DARK,
-                base=(local_sidereal_time(first), LATITUDE),
-                offset=(0.0, 0.0),
-                position_angle=0.0,
+                imtype="STD",
+                object_name="STANDARDS",
+                filter_name=scene.filter_name,
+                base=standard_field(scene),
+                offset=(east, north),
+                position_angle=scene.position_angle,
                 start=start,
-                pattern=pattern,
-                nramp=1 if is_flat else scene.nramp,
-                lamp=lamp,
+                pattern=scene.pattern,
+                nramp=1,
+                lamp=0.0,
             )
         )
-        start = exposures[-1].end + _SETUP
-    return exposures
+        start = found[-1].end + 12 * _SETUP
+    return found
+
+
+def standard_field(scene: Scene) -> tuple[float, float]:
+    """Give RA and Dec of the field of standard stars, a degree from the science [degree]."""
+    return (scene.ra + 1.0) % 360.0, scene.dec
 
 
 def plan_night(scene: Scene) -> tuple[Exposure, ...]:
     """List the exposures of a night in order of time.
 
-    Flats and darks in the afternoon, then the science with its sky.
+    Calibrations in the afternoon, standard stars, then the science with its sky.
 
     Parameters
     ----------
@@ -181,8 +271,8 @@ def plan_night(scene: Scene) -> tuple[Exposure, ...]:
     """
     midnight = round(datetime.fromisoformat(scene.night).replace(tzinfo=UTC).timestamp()) * _US
     hour = 3600 * _US
-    exposures = _calibrations(scene, "FLAT", midnight + 3 * hour)
-    exposures += _calibrations(scene, "DARK", midnight + 4 * hour)
+    exposures = _calibrations(scene, midnight)
+    exposures += _standards(scene, midnight + 9 * hour)
     start = midnight + 10 * hour
     targets = [("SCI", offset) for offset in scene.dithers]
     targets += [("SKY", offset) for offset in scene.sky_offsets]

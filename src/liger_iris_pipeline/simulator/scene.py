@@ -16,6 +16,7 @@ from ..errors import UsageError, complaint
 from ..instrument.detectors import IMAGER_DETECTORS, NOUTPUTS
 
 __all__ = [
+    "COMPLETE",
     "SCENES",
     "SIZES",
     "CalibrationPlan",
@@ -247,6 +248,19 @@ class DetectorPhysics:
     dead_fraction, hot_fraction, warm_fraction : float
         Fractions of the pixels that respond to 2 % of the light, have a dark current of 2 to 200
         e-/s, or of 0.2 to 2 e-/s (log-uniform).
+    cold_fraction, telegraph_fraction : float
+        Fractions of the pixels that respond to 5 to 45 % of the light, or jump between two levels
+        from read to read.
+    telegraph_step : float
+        Distance of the two levels [e-].
+    telegraph_chance : float
+        Chance that a telegraph pixel changes its level from one read to the next.
+    ipc : float
+        Part of a pixel's charge that each of its four neighbours shows.
+    persistence : float
+        Part of a pixel's charge that traps keep; they give it back over an hour.
+    row_noise : float
+        Noise common to a row of all outputs, with a 1/f spectrum within a read [DN rms].
     ktc_noise : float
         Noise of the reset [e-].
     bias, output_scatter : float
@@ -283,6 +297,13 @@ class DetectorPhysics:
     dead_fraction: float = 0.001
     hot_fraction: float = 0.001
     warm_fraction: float = 0.001
+    cold_fraction: float = 0.0
+    telegraph_fraction: float = 0.0
+    telegraph_step: float = 60.0
+    telegraph_chance: float = 0.3
+    ipc: float = 0.0
+    persistence: float = 0.0
+    row_noise: float = 0.0
     ktc_noise: float = 50.0
     bias: float = 1500.0
     output_scatter: float = 100.0
@@ -328,7 +349,9 @@ class ReferenceErrors:
 
 @dataclass(frozen=True)
 class CalibrationPlan:
-    """Darks and flats of the night.
+    """Calibration exposures of the night.
+
+    The value of CALTYPE stands in brackets; plain darks and flats have none.
 
     Attributes
     ----------
@@ -338,12 +361,39 @@ class CalibrationPlan:
         Charge of a flat at its last read, as a part of full well.
     flat_nframe : int
         Frame times of a flat's (UTR) ramp.
+    lamp_off : int
+        Flats without light (LAMPOFF).
+    ramp_levels : tuple of float
+        Light levels of the ramps for linearity (LINEARITY): charge at the last read of a pixel that
+        never fills, as a part of full well.
+    ramps, ramp_nframe : int
+        Exposures at each of these levels, and frame times of their ramps.
+    long_darks, long_nframe : int
+        Darks of another length (LONG), and their frame times.
+    afterglows : int
+        Darks after one exposure to bright light, over an hour (PERSISTENCE; the light too).
+    standards : int
+        Exposures of a field of standard stars (IMTYPE STD), five a detector.
     """
 
     darks: int = 8
     flats: int = 8
     flat_level: float = 0.55
     flat_nframe: int = 5
+    lamp_off: int = 0
+    ramp_levels: tuple[float, ...] = (1.3,)
+    ramps: int = 0
+    ramp_nframe: int = 10
+    long_darks: int = 0
+    long_nframe: int = 30
+    afterglows: int = 0
+    standards: int = 0
+
+
+COMPLETE = CalibrationPlan(
+    darks=8, flats=16, lamp_off=4, ramps=16, long_darks=4, afterglows=10, standards=3
+)
+"""What all makers need."""
 
 
 @dataclass(frozen=True)
@@ -381,6 +431,8 @@ class Scene:
         Write CTYPE, CRVAL, CRPIX and CD cards into the reads.
     detectors : tuple of str
         The imager detectors to write.
+    references : bool
+        Write reference files; without them all must be made of the calibration exposures.
     format, pattern, stars, psf, physics, errors, calibration
         See their classes.
     """
@@ -407,6 +459,7 @@ class Scene:
     night: str = "2026-10-14"
     nominal_wcs: bool = False
     detectors: tuple[str, ...] = IMAGER_DETECTORS
+    references: bool = True
     format: Format = field(default_factory=Format)
     pattern: ReadPattern = field(default_factory=ReadPattern)
     stars: StarField = field(default_factory=StarField)

@@ -19,6 +19,10 @@ class Stream(IntEnum):
     RAMP = 5
     READ = 6
     TELEMETRY = 7
+    STANDARDS = 8
+    DEFECTS = 9
+    TELEGRAPH = 10
+    ROWS = 11
 
 
 def stream(seed: int, purpose: Stream, *key: int) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,18 +28,25 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", choices=("tiny", "full"), default="tiny", help="512x512 or 4096x4096 detectors"
     )
+    parser.add_argument(
+        "--no-refs",
+        action="store_true",
+        help="write no reference files, but the calibration exposures that all makers need",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from liger_iris_pipeline.simulator import simulate
+    from liger_iris_pipeline.simulator import COMPLETE, named_scene, simulate
 
+    scene = named_scene(options.scene, options.size)
+    if options.no_refs:
+        scene = replace(scene, references=False, calibration=COMPLETE)
     with Progress() as progress:
         night = simulate(
-            options.scene,
+            scene,
             options.out,
             seed=options.seed,
-            size=options.size,
             progress=partial(progress, "simulate"),
         )
     print(f"{len(night.reads)} reads in {options.out}")
