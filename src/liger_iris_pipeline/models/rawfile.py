@@ -156,8 +156,13 @@ class Read:
         """Exposure, ramp and read: no two reads share it."""
         return (*self.exposure_key, self.ramp_no, self.read_no)
 
-    def load(self) -> npt.NDArray[np.uint16]:
+    def load(self, rows: slice | None = None) -> npt.NDArray[np.uint16]:
         """Read the counts from disk.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Rows that are wanted, step 1; default: all.
 
         Returns
         -------
@@ -172,6 +177,8 @@ class Read:
         begin, size = self.place
         ny, nx = self.shape
         begin += (self.index or 0) * ny * nx * _PIXEL
+        first, last, _ = (rows or slice(None)).indices(ny)
+        begin, ny = begin + first * nx * _PIXEL, max(0, last - first)
         try:
             with self.path.open("rb") as stream:
                 packed = stream.read(2) == b"\x1f\x8b"

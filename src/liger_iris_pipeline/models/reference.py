@@ -12,7 +12,9 @@ __all__ = [
     "DarkModel",
     "FlatModel",
     "GainModel",
+    "IPCModel",
     "LinearityModel",
+    "PersistenceModel",
     "PhotomModel",
     "ReadNoiseModel",
     "ReferenceModel",
@@ -114,6 +116,26 @@ class RefpixModel(ReferenceModel):
     def get_primary_array_name(self) -> str:
         """Name the array that makes the shape."""
         return "left"
+
+
+class IPCModel(ReferenceModel):
+    """Kernel of the interpixel capacitance."""
+
+    schema_url = f"{SCHEMA_PREFIX}ipc.schema"
+    reftype: ClassVar[str] = "IPC"
+    required: ClassVar[tuple[str, ...]] = ("KERNEL",)
+
+    def get_primary_array_name(self) -> str:
+        """Name the array that makes the shape."""
+        return "kernel"
+
+
+class PersistenceModel(ReferenceModel):
+    """Traps of the detector, and how well each pixel traps."""
+
+    schema_url = f"{SCHEMA_PREFIX}persistence.schema"
+    reftype: ClassVar[str] = "PERSISTENCE"
+    required: ClassVar[tuple[str, ...]] = ("TRAPS",)
 
 
 class PhotomModel(ReferenceModel):

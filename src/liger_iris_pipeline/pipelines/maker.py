@@ -31,16 +31,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import associations, models
 from liger_iris_pipeline.associations import ROLES
 from liger_iris_pipeline.calibration import exposure_date, night_start, reference_name, sha256_of
+from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import MissingReferenceError, ProductError, complaint
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
-from liger_iris_pipeline.steps.base import IrisStep
+from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
 
-__all__ = ["FrameMaker", "Maker", "RawMaker", "purpose"]
+__all__ = ["BORDER", "FrameMaker", "Maker", "RawMaker", "purpose"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,9 @@ COMMON = (
     "SUBSIZE2",
 )
 """Keywords a master takes over from its inputs."""
+
+BORDER = Flag.REFERENCE_PIXEL | Flag.NON_SCIENCE | Flag.DO_NOT_USE
+"""Flags of the reference border in a master."""
 
 Item = Any
 """A RawExposure, or the path or model of a frame."""
@@ -210,10 +215,11 @@ class RawMaker(Maker):
 
     spec = """
         skip_bad_reads = boolean(default=False)  # Go on without reads that cannot be used
+        memory_limit   = integer(min=1, default=512)  # Reads in memory at a time [MiB]
     """
 
     def inputs(self, given: Sequence[Any]) -> list[RawExposure]:
-        """Find the exposures meant by the arguments, those in the maker's roles."""
+        """Find the exposures meant by the arguments, those that the maker takes."""
         if all(isinstance(item, RawExposure) for item in given):
             exposures = list(given)
         elif len(given) == 1 and str(given[0]).endswith(".json"):
@@ -225,7 +231,26 @@ class RawMaker(Maker):
             exposures, notes = group_exposures(scan.reads)
             for note in (*scan.warnings, *notes):
                 logger.warning("%s", note)
-        return [exposure for exposure in exposures if self._role(exposure) in self.roles]
+        return self.chosen([e for e in exposures if self._role(e) in self.roles])
+
+    def chosen(self, exposures: Sequence[RawExposure]) -> list[RawExposure]:
+        """Pick what is of use of the exposures in the maker's roles; none if something is missing."""
+        return list(exposures)
+
+    def planes(self, item: RawExposure, reftype: str, *names: str) -> tuple[Any, ...] | None:
+        """Load planes of a reference for an exposure; None, and a warning, where none fits."""
+        try:
+            with self.optional_reference(item, reftype) as reference:
+                where = reference.meta.filename or reftype
+                return tuple(
+                    np.array(
+                        cut_window(getattr(reference, name), item.first.header, item.shape, where)
+                    )
+                    for name in names
+                )
+        except Skipped as reason:
+            logger.warning("%s: %s", self.class_alias, reason)
+            return None
 
     @staticmethod
     def _role(exposure: RawExposure) -> str:

@@ -180,7 +180,7 @@ class _Block:
 
 
 def _calibrations(scene: Scene, midnight: int) -> list[Exposure]:
-    """List the calibration exposures, each kind at its hour."""
+    """List the calibration exposures, each kind at its hour; long darks before any light."""
     plan, well = scene.calibration, scene.physics.full_well
     frame = scene.pattern.frame_time
     flat = ReadPattern(frame_time=frame, nframe=plan.flat_nframe)
@@ -192,18 +192,19 @@ def _calibrations(scene: Scene, midnight: int) -> list[Exposure]:
     )
     dark = scene.pattern
     blocks = (
-        (1.0, _Block(_LINEARITY, "FLAT", ramp, steps, "LINEARITY")),
+        (-0.5, _Block(_LONG, "DARK", long, (0.0,) * plan.long_darks, "LONG")),
+        (1.5, _Block(_LINEARITY, "FLAT", ramp, steps, "LINEARITY")),
         (3.0, _Block(_FLATS, "FLAT", flat, (lamp,) * plan.flats)),
         (3.8, _Block(_LAMP_OFF, "FLAT", flat, (0.0,) * plan.lamp_off, "LAMPOFF")),
         (4.0, _Block(_DARKS, "DARK", dark, (0.0,) * plan.darks, nramp=scene.nramp)),
-        (6.0, _Block(_LONG, "DARK", long, (0.0,) * plan.long_darks, "LONG")),
     )
     found = [
         exposure
         for hour, block in blocks
         for exposure in block.exposures(scene, midnight + round(hour * _HOUR * _US))
     ]
-    return found + _afterglows(scene, midnight + round(7.0 * _HOUR * _US))
+    found += _afterglows(scene, midnight)
+    return sorted(found, key=lambda exposure: exposure.start)
 
 
 def _afterglows(scene: Scene, first: int) -> list[Exposure]:
@@ -225,9 +226,10 @@ def _afterglows(scene: Scene, first: int) -> list[Exposure]:
 def _standards(scene: Scene, first: int) -> list[Exposure]:
     """List the exposures of the standard stars, each at another dither."""
     found: list[Exposure] = []
+    dithers = scene.dithers or ((0.0, 0.0),)
     start = first
     for number in range(1, scene.calibration.standards + 1):
-        east, north = scene.dithers[(number - 1) % len(scene.dithers)]
+        east, north = dithers[(number - 1) % len(dithers)]
         found.append(
             Exposure(
                 observation=_STANDARDS,

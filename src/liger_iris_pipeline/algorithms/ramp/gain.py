@@ -88,8 +88,9 @@ class PhotonTransfer:
     factor sum(k^2) of its kernel, and the sum of the autocovariance over all lags makes up for it
     (Moore, Ninkov & Forrest 2006, Opt. Eng. 45, 076402, doi:10.1117/1.2219103). Lags up to one pixel are
     summed as measured over all outputs; beyond, coupling by a once gives a^2, which follows from the
-    first lags. Charge that repels charge (the brighter-fatter effect) grows with signal: steps above half of full
-    well are better left out.
+    first lags. A covariance that its noise explains is shrunk towards 0 by 1 - (noise / value)^2,
+    so that a detector without coupling does not pay for its absence. Charge that repels charge (the
+    brighter-fatter effect) grows with signal: steps above half of full well are better left out.
     """
 
     noutputs: int
@@ -236,10 +237,14 @@ class PhotonTransfer:
 
     def _factor(self, covariance: Float64) -> tuple[float, float]:
         """Sum of the covariances over all lags, and its error."""
-        near = float(covariance[1:-1, 1:-1].sum())
-        y, x = covariance[REACH + 1, REACH], covariance[REACH, REACH + 1]
-        pixels = float(self._lags[1, REACH, REACH])
-        return near + float(y * y + x * x) / 2.0, float(np.sqrt(4.0 * 4.0 / pixels))
+        noise = 1.0 / float(self._lags[1, REACH, REACH])
+        share = 1.0 - noise / np.maximum(covariance**2, noise)
+        known = covariance * share
+        known[REACH, REACH] = 1.0
+        near = float(known[1:-1, 1:-1].sum())
+        y, x = known[REACH + 1, REACH], known[REACH, REACH + 1]
+        error = 2.0 * np.sqrt(noise * float((share[1:-1, 1:-1] ** 2).sum() - 1.0) / 2.0 + noise)
+        return near + float(y * y + x * x) / 2.0, float(error)
 
 
 def _shifted(

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
 
-__all__ = ["TAU", "AfterGlow", "Traps", "fit_persistence", "persistence_rate"]
+__all__ = ["TAU", "AfterGlow", "Capture", "Traps", "capture_map", "fit_persistence"]
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -20,6 +20,8 @@ Bool = npt.NDArray[np.bool_]
 
 TAU = tuple(float(value) for value in np.geomspace(10.0, 3000.0, 5))
 """Release times of the five kinds of trap [s] (Tulloch & George 2019, JATIS 5, 036004)."""
+CLIP = 5.0
+"""An exposure that many sigmas from the others was hit."""
 FAINT = 5.0
 """A pixel whose efficiency is known to less than that many sigmas has the mean."""
 
@@ -44,7 +46,7 @@ class AfterGlow:
 
 @dataclass(frozen=True, eq=False)
 class Traps:
-    """What traps hold.
+    """What the traps of a detector hold.
 
     Attributes
     ----------
@@ -52,49 +54,51 @@ class Traps:
         Release times [s].
     amplitude, error : ndarray (npole,) float64
         Part of the charge that each kind traps, and its error.
-    capture : ndarray (ny, nx) float32
-        Efficiency of a pixel relative to the mean, 1 in the median.
-    capture_error : ndarray (ny, nx) float32
-        Its error.
-    dq : ndarray (ny, nx) uint32
-        OTHER_BAD_PIXEL where the efficiency is not known; it is 1 there.
     """
 
     tau: Float64
     amplitude: Float64
     error: Float64
-    capture: Float32
-    capture_error: Float32
-    dq: npt.NDArray[np.uint32]
+
+    def rate(self, stimulus: npt.ArrayLike, begin: float, end: float) -> Float64:
+        """Give the mean rate that traps release in an exposure.
+
+        Parameters
+        ----------
+        stimulus : array_like (ny, nx)
+            Charge that the pixels held when the light went out [e-].
+        begin, end : float
+            The exposure, counted from when the light went out [s].
+
+        Returns
+        -------
+        ndarray (ny, nx) float64
+            Rate [e-/s].
+
+        Notes
+        -----
+        ``sum_j a_j S (exp(-begin / tau_j) - exp(-end / tau_j)) / (end - begin)``: a bank of
+        one-pole filters of the exposure history.
+        """
+        share = float(np.sum(self.amplitude * _release(self.tau, begin, end)))
+        return np.asarray(share * np.asarray(stimulus, np.float64))
 
 
-def persistence_rate(
-    stimulus: npt.ArrayLike, tau: npt.ArrayLike, amplitude: npt.ArrayLike, begin: float, end: float
-) -> Float64:
-    """Give the mean rate that traps release in an exposure.
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """How well each pixel traps charge.
 
-    Parameters
+    Attributes
     ----------
-    stimulus : array_like (ny, nx)
-        Charge that the pixels held when the light went out [e-].
-    tau, amplitude : array_like (npole,)
-        Release times [s] and trapped parts.
-    begin, end : float
-        The exposure, counted from when the light went out [s].
-
-    Returns
-    -------
-    ndarray (ny, nx) float64
-        Rate [e-/s].
-
-    Notes
-    -----
-    ``sum_j a_j S (exp(-begin / tau_j) - exp(-end / tau_j)) / (end - begin)``: a bank of one-pole
-    filters of the exposure history.
+    efficiency, error : ndarray (ny, nx) float32
+        Relative to the detector, and its error.
+    dq : ndarray (ny, nx) uint32
+        OTHER_BAD_PIXEL where it is not known; it is 1 there.
     """
-    times, parts = np.asarray(tau, np.float64), np.asarray(amplitude, np.float64)
-    share = float(np.sum(parts * _release(times, begin, end)))
-    return np.asarray(share * np.asarray(stimulus, np.float64))
+
+    efficiency: Float32
+    error: Float32
+    dq: npt.NDArray[np.uint32]
 
 
 def _release(tau: Float64, begin: float, end: float) -> Float64:
@@ -125,7 +129,7 @@ def fit_persistence(
     Returns
     -------
     Traps
-        Amplitudes of the detector, and efficiency of every pixel.
+        Amplitudes of the detector.
 
     Raises
     ------
@@ -136,8 +140,7 @@ def fit_persistence(
     -----
     The rate over the stimulus is averaged over the detector for each exposure, so that its decay is
     known much better than that of any pixel; amplitudes are its non-negative least-squares
-    solution. Single amplitudes are correlated, what they predict together is not. The efficiency of
-    a pixel is its signal in all exposures over the prediction, weighted.
+    solution. Single amplitudes are correlated, what they predict together is not.
     """
     if len(exposures) < len(tau):
         raise InputError(
@@ -152,13 +155,48 @@ def fit_persistence(
     ratio, sigma = np.array([_ratio(e, charge, used) for e in exposures]).T
     amplitude, _ = nnls(design / sigma[:, None], ratio / sigma)
     covariance = np.linalg.pinv((design / sigma[:, None]).T @ (design / sigma[:, None]))
-    error = np.sqrt(np.diag(covariance))
-    capture, capture_error = _efficiency(exposures, charge, design @ amplitude)
-    known = used & (capture_error * FAINT < np.maximum(capture, 1e-9))
-    capture = np.where(known, capture, 1.0)
+    return Traps(poles, amplitude, np.sqrt(np.diag(covariance)))
+
+
+def capture_map(
+    exposures: Sequence[AfterGlow], stimulus: npt.ArrayLike, good: npt.ArrayLike, traps: Traps
+) -> Capture:
+    """Measure how well each pixel traps charge against the detector.
+
+    Parameters
+    ----------
+    exposures, stimulus, good
+        As for :func:`fit_persistence`, or a band of rows of them.
+    traps : Traps
+        Of the detector.
+
+    Returns
+    -------
+    Capture
+        Signal of a pixel in all exposures over the prediction, weighted; an exposure that is
+        `CLIP` sigmas off, as after a hit, does not count.
+    """
+    charge = np.asarray(stimulus, np.float64)
+    keep = [np.ones(charge.shape, np.bool_) for _ in exposures]
+    for _ in range(2):
+        top, power = np.zeros(charge.shape), np.zeros(charge.shape)
+        for exposure, used in zip(exposures, keep, strict=True):
+            expected = traps.rate(charge, exposure.begin, exposure.end)
+            weight = used / np.asarray(exposure.error, np.float64) ** 2
+            top += weight * expected * np.asarray(exposure.rate, np.float64)
+            power += weight * expected**2
+        efficiency, error = top / np.maximum(power, 1e-30), 1.0 / np.sqrt(np.maximum(power, 1e-30))
+        keep = [_near(e, efficiency * traps.rate(charge, e.begin, e.end)) for e in exposures]
+    known = np.asarray(good, np.bool_) & (charge > 0) & (error * FAINT < efficiency)
     dq = np.where(known, 0, np.uint32(Flag.OTHER_BAD_PIXEL)).astype(np.uint32)
-    planes = (capture.astype(np.float32), capture_error.astype(np.float32))
-    return Traps(poles, amplitude, error, *planes, dq)
+    planes = (np.where(known, efficiency, 1.0).astype(np.float32), error.astype(np.float32))
+    return Capture(*planes, dq)
+
+
+def _near(exposure: AfterGlow, expected: Float64) -> Bool:
+    """Tell the pixels of an exposure that are what is expected."""
+    away = np.abs(np.asarray(exposure.rate, np.float64) - expected)
+    return np.asarray(away <= CLIP * np.asarray(exposure.error, np.float64))
 
 
 def _ratio(exposure: AfterGlow, charge: Float64, used: Bool) -> tuple[float, float]:
@@ -170,17 +208,3 @@ def _ratio(exposure: AfterGlow, charge: Float64, used: Bool) -> tuple[float, flo
     keep = np.abs(values - middle) <= 4.0 * max(spread, float(np.median(errors)))
     weight = 1.0 / errors[keep] ** 2
     return float((weight * values[keep]).sum() / weight.sum()), float(1.0 / np.sqrt(weight.sum()))
-
-
-def _efficiency(
-    exposures: Sequence[AfterGlow], charge: Float64, decay: Float64
-) -> tuple[Float64, Float64]:
-    """Signal of every pixel over what the detector's amplitudes predict, and its error."""
-    top, power = np.zeros(charge.shape), np.zeros(charge.shape)
-    for exposure, share in zip(exposures, decay, strict=True):
-        weight = 1.0 / np.asarray(exposure.error, np.float64) ** 2
-        expected = share * charge
-        top += weight * expected * np.asarray(exposure.rate, np.float64)
-        power += weight * expected**2
-    safe = np.maximum(power, 1e-30)
-    return top / safe, 1.0 / np.sqrt(safe)

@@ -141,8 +141,9 @@ class ReadNoiseFit:
         net = (square - shot) / np.maximum(weight, 1e-9)
         known = (counted > 0) & (shot <= MOSTLY_SHOT * square) & (net > 0)
         usual = float(np.median(net[known])) if known.any() else np.nan
-        noise = np.sqrt(np.where(known, net, usual))
         freedom = np.maximum(counted, 1.0)
+        root = 1.0 - 1.0 / (4.0 * freedom)  # mean of the root of a chi-square over its freedom
+        noise = np.sqrt(np.where(known, net, usual)) / root
         relative = square / np.maximum(square - shot, 1e-9) / np.sqrt(2.0 * freedom)
         error = noise * np.where(known, relative, 1.0)
         dq = np.where(known, 0, np.uint32(Flag.UNRELIABLE_DARK)).astype(np.uint32)
