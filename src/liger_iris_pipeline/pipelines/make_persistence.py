@@ -121,8 +121,10 @@ class _Source:
         for exposure in self.glow:
             rate = self._rate(exposure, rows) - dark
             begin, end = (_clock(exposure, k) - out for k in (0, -1))
-            shot = np.maximum(rate + dark, 0.0) / (end - begin)
-            error = np.sqrt((single / (end - begin)) ** 2 + dark_error**2 + shot)
+            # one value for all: a weight that follows the noise of a pixel would prefer low ones
+            shot = max(float(np.median(rate + dark)), 0.0) / (end - begin)
+            sigma = np.sqrt((single / (end - begin)) ** 2 + dark_error**2 + shot)
+            error = np.full(rate.shape, sigma, np.float32)
             found.append(AfterGlow(rate, error, begin, end))
         return found, self._charge(rows)
 

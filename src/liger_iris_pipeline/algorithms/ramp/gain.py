@@ -16,11 +16,12 @@ __all__ = ["ChannelGain", "PhotonTransfer"]
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-CLIP = 3.0
+CLIP = 2.5
 """Differences beyond that many sigmas are hits; what a Gaussian loses there is put back."""
-KEPT = 0.973337
-"""Variance of a unit Gaussian cut at 3 sigma: 1 - 2 c phi(c) / (2 Phi(c) - 1)."""
-EFFICIENCY = 1.10
+KEPT = 0.911257
+"""Variance of a unit Gaussian cut at 2.5 sigma: 1 - 2 c phi(c) / (2 Phi(c) - 1). A small covariance of two cut
+values is that of the whole ones times the square of it."""
+EFFICIENCY = 1.2
 """Scatter of the clipped variance over that of the plain one, for Gaussian values."""
 REACH = 2
 """Neighbours whose covariance is measured [pixel]."""
@@ -131,7 +132,9 @@ class PhotonTransfer:
                 self._add(output, difference, keep, float(total.sum()))
                 if before is not None:
                     both = keep & before[1]
-                    self._sums[output].neighbouring += float((difference * before[0])[both].sum())
+                    self._sums[output].neighbouring += float(
+                        (difference * before[0])[both].sum() / KEPT**2
+                    )
                     self._sums[output].pairs += float(both.sum())
                 before = difference, keep
 
@@ -170,7 +173,7 @@ class PhotonTransfer:
             for dx in range(-REACH, REACH + 1):
                 here, there = _shifted(values, dy, dx)
                 known, other = _shifted(keep, dy, dx)
-                self._lags[0, REACH + dy, REACH + dx] += float((here * there).sum())
+                self._lags[0, REACH + dy, REACH + dx] += float((here * there).sum() / KEPT**2)
                 self._lags[1, REACH + dy, REACH + dx] += float((known & other).sum())
 
     def result(self) -> ChannelGain:

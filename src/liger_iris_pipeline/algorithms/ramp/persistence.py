@@ -22,6 +22,8 @@ TAU = tuple(float(value) for value in np.geomspace(10.0, 3000.0, 5))
 """Release times of the five kinds of trap [s] (Tulloch & George 2019, JATIS 5, 036004)."""
 CLIP = 5.0
 """An exposure that many sigmas from the others was hit."""
+MODEL = 0.01
+"""Five poles follow a decay to that part; bright exposures would otherwise bend the faint ones."""
 FAINT = 5.0
 """A pixel whose efficiency is known to less than that many sigmas has the mean."""
 
@@ -153,6 +155,7 @@ def fit_persistence(
     used = np.asarray(good, np.bool_) & (charge > 0)
     design = np.array([_release(poles, e.begin, e.end) for e in exposures])
     ratio, sigma = np.array([_ratio(e, charge, used) for e in exposures]).T
+    sigma = np.hypot(sigma, MODEL * ratio)
     amplitude, _ = nnls(design / sigma[:, None], ratio / sigma)
     covariance = np.linalg.pinv((design / sigma[:, None]).T @ (design / sigma[:, None]))
     return Traps(poles, amplitude, np.sqrt(np.diag(covariance)))
