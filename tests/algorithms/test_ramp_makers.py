@@ -153,6 +153,11 @@ def test_pixels_that_do_not_fill_take_the_lowest_level_of_their_output():
     found = saturation_level(raw[None])
     assert found.dq[0, 0] == Flag.NO_SAT_CHECK
     assert found.level[0, 0] == 29_000.0
+    noise = raw + np.random.default_rng(1).normal(0.0, 3.0, raw.shape)
+    assert saturation_level(noise[None]).dq[:, 4:].all()  # what sees no light has no plateau
+    blind = np.ones((4, 8), bool)
+    blind[2, 2] = False
+    assert saturation_level(raw[None], sensitive=blind).dq[2, 2] == Flag.NO_SAT_CHECK
     two = saturation_level(raw[None], noutputs=2)
     assert (two.dq[:, 4:] == Flag.NO_SAT_CHECK).all()
     assert (two.level[:, 4:] == 29_000.0).all()

@@ -40,7 +40,10 @@ class CreateSaturationPipeline(RawMaker):
         nread = len(brightest.ramps) * len(brightest.times)
         for rows in bands.bands(nread):
             found = saturation_level(
-                bands.raw(brightest.ramps, rows), noutputs=bands.noutputs, margin=self.margin
+                bands.raw(brightest.ramps, rows),
+                noutputs=bands.noutputs,
+                margin=self.margin,
+                sensitive=bands.science[rows],
             )
             level[rows], dq[rows] = found.level, found.dq
         border = ~bands.science

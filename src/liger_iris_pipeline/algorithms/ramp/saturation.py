@@ -38,7 +38,11 @@ class SaturationLevel:
 
 
 def saturation_level(
-    ramps: npt.ArrayLike, *, noutputs: int = 1, margin: float = 5.0
+    ramps: npt.ArrayLike,
+    *,
+    noutputs: int = 1,
+    margin: float = 5.0,
+    sensitive: npt.ArrayLike | None = None,
 ) -> SaturationLevel:
     """Find the level at which the counts of each pixel stop rising.
 
@@ -50,6 +54,8 @@ def saturation_level(
         Vertical output stripes; divides nx.
     margin : float, optional
         How far below the plateau the level is set [sigma of a read on the plateau].
+    sensitive : array_like (ny, nx) bool, optional
+        Pixels that see light; default: all.
 
     Returns
     -------
@@ -84,6 +90,10 @@ def saturation_level(
     square = np.einsum("rkyx,kyx->yx", (counts - mean.astype(np.float32)) ** 2, weight)
     variance = square * number / np.maximum(number - 1, 1)
     known = (number >= FEWEST) & (steps.max(axis=0) > 0.0)
+    if sensitive is not None:
+        known &= np.asarray(sensitive, np.bool_)
+    rise = steps.sum(axis=0)
+    known &= rise > RISE * (np.median(rise[known]) if known.any() else 0.0)
     level = np.full((ny, nx), np.nan)
     for columns in _outputs(nx, noutputs):
         mine = known[:, columns]
