@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-__all__ = ["block_surface"]
+__all__ = ["block_surface", "smooth_surface"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -73,3 +73,75 @@ def _linear(size: int, block: int) -> Float64:
     return np.stack(
         [np.interp(np.arange(size), centres, unit) for unit in np.eye(len(centres))], axis=1
     )
+
+
+def smooth_surface(
+    values: npt.ArrayLike, good: Bool, *, block: int = 8, width: float = 1.0
+) -> Float64:
+    """Fit local planes to medians of blocks of good pixels.
+
+    Unlike a mean or a median this follows a slope up to the edge of the image.
+
+    Parameters
+    ----------
+    values : array_like (ny, nx)
+        Image, of any unit.
+    good : ndarray (ny, nx) bool
+        Pixels that count.
+    block : int, optional
+        Side of a block [pixel].
+    width : float, optional
+        Sigma of the Gaussian that weighs the blocks around [block].
+
+    Returns
+    -------
+    ndarray (ny, nx) float64
+        Surface, linear between and beyond the block centres; NaN everywhere if there is no good
+        pixel.
+
+    References
+    ----------
+    Cleveland 1979, J. Am. Stat. Assoc. 74, 829, doi:10.1080/01621459.1979.10481038: local
+    regression.
+    """
+    image = np.where(good, np.asarray(values, dtype=np.float64), np.nan)
+    grid, fraction = _block_medians(image, block)
+    if not np.any(fraction > 0):
+        return np.full(image.shape, np.nan)
+    plane = _local_planes(np.nan_to_num(grid), fraction, width)
+    return np.asarray(
+        _linear_beyond(image.shape[0], block) @ plane @ _linear_beyond(image.shape[1], block).T
+    )
+
+
+def _local_planes(grid: Float64, weight: Float64, width: float) -> Float64:
+    """Give the value at each node of the weighted plane through the nodes around."""
+    y, x = (axis - axis.mean() for axis in np.indices(grid.shape, dtype=np.float64))
+
+    def mean(part: Float64) -> Float64:
+        smooth = ndimage.gaussian_filter(weight * part, width, mode="constant", truncate=6.0)
+        return np.asarray(smooth / total)
+
+    total = ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
+    total = np.where(total > 0, total, 1.0)
+    my, mx, mz = mean(y), mean(x), mean(grid)
+    yy, xx, xy = mean(y * y) - my**2, mean(x * x) - mx**2, mean(x * y) - mx * my
+    yz, xz = mean(y * grid) - my * mz, mean(x * grid) - mx * mz
+    # a ridge of a thousandth of a node's spread keeps single nodes and lines of nodes solvable
+    yy, xx = yy + 1e-3, xx + 1e-3
+    determinant = yy * xx - xy**2
+    slope_y, slope_x = (yz * xx - xz * xy) / determinant, (xz * yy - yz * xy) / determinant
+    return np.asarray(mz + slope_y * (y - my) + slope_x * (x - mx))
+
+
+def _linear_beyond(size: int, block: int) -> Float64:
+    """Matrix (size, nblock) of linear interpolation between block centres, and beyond them."""
+    centres = np.array([(a + b - 1) / 2 for a, b in _edges(size, block)])
+    if len(centres) == 1:
+        return np.ones((size, 1))
+    pixel = np.arange(size)
+    left = np.clip(np.searchsorted(centres, pixel) - 1, 0, len(centres) - 2)
+    part = (pixel - centres[left]) / (centres[left + 1] - centres[left])
+    matrix = np.zeros((size, len(centres)))
+    matrix[pixel, left], matrix[pixel, left + 1] = 1.0 - part, part
+    return matrix
