@@ -189,10 +189,10 @@ def find_telegraph(frames: Sequence[Frame], *, tile_rows: int = 64) -> Bool:
         got = ", ".join(str(f.rate.shape) for f in frames)
         remedy = "give darks of one detector and window"
         raise InputError(complaint("stack", "frames", got, "frames of one shape", remedy))
+    found: Bool = np.zeros(frames[0].rate.shape if frames else (0, 0), dtype=bool)
     if len(frames) < FEWEST_FRAMES:
-        return np.zeros(frames[0].rate.shape if frames else (0, 0), dtype=bool)
+        return found
     share = float(np.mean([np.mean((f.dq & np.uint32(Flag.JUMP_DET)) > 0) for f in frames]))
-    found = np.zeros(frames[0].rate.shape, dtype=bool)
     for start in range(0, found.shape[0], tile_rows):
         rows = slice(start, start + tile_rows)
         dq = np.stack([f.dq[rows] for f in frames])
