@@ -37,7 +37,7 @@ class CreateBadPixelPipeline(FrameMaker):
     model_class = models.DQModel
     spec = """
         clip = float(min=2, default=4.0)         # Threshold of the sigma clipping
-        hot  = float(min=0, default=1.0)         # Dark rate above the median from which a pixel is hot [e-/s]
+        hot  = float(min=0, default=1.0)         # Dark rate above that around from which a pixel is hot [e-/s]
         warm = float(min=0, default=0.1)         # The same for warm pixels [e-/s]
         dead = float(min=0, max=1, default=0.05) # Response relative to the pixels around below which a pixel is dead
         cold = float(min=0, max=1, default=0.5)  # The same for cold pixels

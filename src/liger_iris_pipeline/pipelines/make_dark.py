@@ -25,7 +25,7 @@ class CreateDarkPipeline(FrameMaker):
     same: ClassVar[tuple[str, ...]] = ("DETECTOR", "FILTER")
     spec = """
         clip = float(min=2, default=4.0)         # Threshold of the sigma clipping
-        hot  = float(min=0, default=1.0)         # Dark rate above the median from which a pixel is hot [e-/s]
+        hot  = float(min=0, default=1.0)         # Dark rate above that around from which a pixel is hot [e-/s]
         warm = float(min=0, default=0.1)         # The same for warm pixels [e-/s]
     """
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from liger_iris_pipeline.algorithms.frame.planes import reference_pixels, reference_planes
-from liger_iris_pipeline.algorithms.frame.surface import block_surface
+from liger_iris_pipeline.algorithms.frame.surface import block_surface, smooth_surface
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, ReferenceFileError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
@@ -62,7 +62,7 @@ class BadPixelLimits:
     Attributes
     ----------
     hot, warm : float
-        Dark rate above the median of the detector [e-/s]; a hot pixel is not used.
+        Dark rate above the glow and dark current around [e-/s]; a hot pixel is not used.
     dead, cold, low : float
         Response relative to the pixels around; a dead pixel is not used.
     """
@@ -118,7 +118,7 @@ def dark_flags(
     limits = limits or BadPixelLimits()
     value, sigma = np.asarray(rate, np.float64), np.asarray(err, np.float64)
     known = np.isfinite(value) & np.isfinite(sigma) & ~reference_pixels(dq)
-    excess = np.where(known, value - (np.median(value[known]) if known.any() else 0.0), np.nan)
+    excess = np.where(known, value - smooth_surface(value, known), np.nan)
     hot = beyond(excess, sigma, limits.hot)
     warm = beyond(excess, sigma, limits.warm) & ~hot
     return _bits((hot, Flag.HOT | Flag.DO_NOT_USE), (warm, Flag.WARM))

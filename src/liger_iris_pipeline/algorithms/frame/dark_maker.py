@@ -51,7 +51,7 @@ def make_dark(
         Dark frames of one detector.
     hot, warm : float, optional
         Dark rate above which a pixel is HOT (and not used) or WARM [e-/s], measured above the
-        median of the detector; :func:`~.bad_pixels.beyond` says how errors count.
+        glow and dark current around; :func:`~.bad_pixels.beyond` says how errors count.
     clip, tile_rows : optional
         As for :func:`combine_stack`.
 

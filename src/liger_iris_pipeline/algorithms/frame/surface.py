@@ -102,13 +102,16 @@ def smooth_surface(
     References
     ----------
     Cleveland 1979, J. Am. Stat. Assoc. 74, 829, doi:10.1080/01621459.1979.10481038: local
-    regression.
+    regression. Tukey 1977, Exploratory Data Analysis, chapter 16: a second pass over the residuals.
     """
     image = np.where(good, np.asarray(values, dtype=np.float64), np.nan)
     grid, fraction = _block_medians(image, block)
     if not np.any(fraction > 0):
         return np.full(image.shape, np.nan)
-    plane = _local_planes(np.nan_to_num(grid), fraction, width)
+    nodes = np.nan_to_num(grid)
+    plane = _local_planes(nodes, fraction, width)
+    # what the planes leave of a bend is fitted once more
+    plane += _local_planes(nodes - plane, fraction, width)
     return np.asarray(
         _linear_beyond(image.shape[0], block) @ plane @ _linear_beyond(image.shape[1], block).T
     )
