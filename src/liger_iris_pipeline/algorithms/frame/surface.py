@@ -12,6 +12,8 @@ __all__ = ["block_surface", "smooth_surface"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+_Places = tuple[Float64, Float64]
+"""Rows and columns, from the middle of the image [pixel]."""
 
 
 def block_surface(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> Float64:
@@ -108,33 +110,62 @@ def smooth_surface(
     grid, fraction = _block_medians(image, block)
     if not np.any(fraction > 0):
         return np.full(image.shape, np.nan)
-    nodes = np.nan_to_num(grid)
-    plane = _local_planes(nodes, fraction, width)
+    nodes, places = np.nan_to_num(grid), _centroids(np.isfinite(image), block)
+    middles = _middles(image.shape, block)
+    plane, at_places = _local_planes(nodes, fraction, width, (places, middles))
     # what the planes leave of a bend is fitted once more
-    plane += _local_planes(nodes - plane, fraction, width)
+    plane += _local_planes(nodes - at_places, fraction, width, (places, middles))[0]
     return np.asarray(
         _linear_beyond(image.shape[0], block) @ plane @ _linear_beyond(image.shape[1], block).T
     )
 
 
-def _local_planes(grid: Float64, weight: Float64, width: float) -> Float64:
-    """Give the value at each node of the weighted plane through the nodes around."""
-    y, x = (axis - axis.mean() for axis in np.indices(grid.shape, dtype=np.float64))
+def _centroids(good: Bool, block: int) -> _Places:
+    """Mean row and column of the good pixels of each block, from the middle of the image [pixel]."""
+    starts = [[a for a, _ in _edges(size, block)] for size in good.shape]
+
+    def total(part: npt.NDArray[np.floating]) -> Float64:
+        rows = np.add.reduceat(part, starts[0], axis=0, dtype=np.float64)
+        return np.asarray(np.add.reduceat(rows, starts[1], axis=1))
+
+    count = np.maximum(total(good.astype(np.float32)), 1.0)
+    y, x = (np.arange(size, dtype=np.float64) - (size - 1) / 2 for size in good.shape)
+    return total(good * y[:, None]) / count, total(good * x) / count
+
+
+def _middles(shape: tuple[int, ...], block: int) -> _Places:
+    """Row and column of the middle of each block, from the middle of the image [pixel]."""
+    rows, columns = (
+        np.array([(a + b - 1) / 2 for a, b in _edges(size, block)]) - (size - 1) / 2
+        for size in shape
+    )
+    return rows[:, None], columns[None, :]
+
+
+def _local_planes(
+    grid: Float64, weight: Float64, width: float, at: tuple[_Places, _Places]
+) -> tuple[Float64, Float64]:
+    """Planes through the nodes around, which lie at the first places: values at the second and first."""
+    total = ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
+    total = np.where(total > 0, total, 1.0)
 
     def mean(part: Float64) -> Float64:
         smooth = ndimage.gaussian_filter(weight * part, width, mode="constant", truncate=6.0)
         return np.asarray(smooth / total)
 
-    total = ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
-    total = np.where(total > 0, total, 1.0)
+    (y, x), (middle_y, middle_x) = at
     my, mx, mz = mean(y), mean(x), mean(grid)
     yy, xx, xy = mean(y * y) - my**2, mean(x * x) - mx**2, mean(x * y) - mx * my
     yz, xz = mean(y * grid) - my * mz, mean(x * grid) - mx * mz
-    # a ridge of a thousandth of a node's spread keeps single nodes and lines of nodes solvable
-    yy, xx = yy + 1e-3, xx + 1e-3
+    # a ridge of a tenth of a pixel keeps single nodes and lines of nodes solvable
+    yy, xx = yy + 1e-2, xx + 1e-2
     determinant = yy * xx - xy**2
     slope_y, slope_x = (yz * xx - xz * xy) / determinant, (xz * yy - yz * xy) / determinant
-    return np.asarray(mz + slope_y * (y - my) + slope_x * (x - mx))
+
+    def plane(at_y: Float64, at_x: Float64) -> Float64:
+        return np.asarray(mz + slope_y * (at_y - my) + slope_x * (at_x - mx))
+
+    return plane(middle_y, middle_x), plane(y, x)
 
 
 def _linear_beyond(size: int, block: int) -> Float64:
