@@ -67,8 +67,8 @@ def groups(*, quick: bool, seed: int) -> list[Group]:
     """
     about = (
         "The night of the demonstration without any reference, as iris-drs demo --own-calibrations makes it: gain, "
-        "read noise, linearity, saturation, darks, flats, bad pixels and zero points come from its own exposures, and the "
-        "rows are those of the group night."
+        "read noise, linearity, saturation, darks, flats, bad pixels and zero points come from its own exposures; "
+        "the rows are those of the group night."
     )
     return (
         []

@@ -16,7 +16,7 @@ from liger_iris_pipeline.algorithms.frame.planes import (
 )
 from liger_iris_pipeline.algorithms.frame.sky import constant_sky
 from liger_iris_pipeline.algorithms.frame.sources import source_mask
-from liger_iris_pipeline.algorithms.frame.surface import smooth_surface
+from liger_iris_pipeline.algorithms.frame.surface import smooth_surface, surface_error
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Frame
@@ -67,8 +67,7 @@ def make_supersky(
     Notes
     -----
     Pixels differ by what is left of the flat, and single ones are far noisier than the pattern: a
-    surface of local planes through medians of blocks is the pattern. A median of n values has
-    pi / 2 the variance of their mean, a Gaussian of `width` blocks averages 4 pi width^2 blocks.
+    surface of local planes through medians of blocks is the pattern.
     """
     if len(frames) < FEWEST:
         remedy = "give more dithers or skies"
@@ -84,12 +83,12 @@ def make_supersky(
     good = np.isfinite(mean) & ~border & ((dq & np.uint32(Flag.DO_NOT_USE)) == 0)
     surface = smooth_surface(mean, good, block=block, width=width)
     level = float(np.median(surface[good])) if good.any() else 1.0
-    pixels = 4.0 * np.pi * (width * block) ** 2 * max(float(good[~border].mean()), 1e-3)
-    typical = float(np.median(err[good])) if good.any() else np.nan
-    error = np.full(mean.shape, np.sqrt(np.pi / 2 / pixels) * typical / level, np.float32)
+    error = surface_error(err, good, block=block, width=width) / level
     never = np.bitwise_and.reduce([f.dq for f in frames])
     surface, error[border] = np.where(border, 1.0, surface / level), 0.0
-    return Reference(surface.astype(np.float32), error, np.asarray(never, np.uint32))
+    return Reference(
+        surface.astype(np.float32), error.astype(np.float32), np.asarray(never, np.uint32)
+    )
 
 
 def _level(frame: Frame, mask: Bool) -> float:

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import linalg, ndimage
 
-__all__ = ["block_surface", "smooth_surface"]
+__all__ = ["block_surface", "smooth_surface", "surface_error"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -110,14 +110,56 @@ def smooth_surface(
     grid, fraction = _block_medians(image, block)
     if not np.any(fraction > 0):
         return np.full(image.shape, np.nan)
-    nodes, places = np.nan_to_num(grid), _centroids(np.isfinite(image), block)
-    middles = _middles(image.shape, block)
-    plane, at_places = _local_planes(nodes, fraction, width, (places, middles))
-    # what the planes leave of a bend is fitted once more
-    plane += _local_planes(nodes - at_places, fraction, width, (places, middles))[0]
+    at = _centroids(np.isfinite(image), block), _middles(image.shape, block)
+    plane = _fitted(np.nan_to_num(grid), fraction, width, at)
     return np.asarray(
         _linear_beyond(image.shape[0], block) @ plane @ _linear_beyond(image.shape[1], block).T
     )
+
+
+def surface_error(err: npt.ArrayLike, good: Bool, *, block: int = 8, width: float = 1.0) -> Float64:
+    """Give the error of what :func:`smooth_surface` makes of pixels with independent errors.
+
+    Parameters
+    ----------
+    err : array_like (ny, nx)
+        One-sigma error of the pixels.
+    good : ndarray (ny, nx) bool
+        Pixels that count.
+    block, width : optional
+        As for :func:`smooth_surface`.
+
+    Returns
+    -------
+    ndarray (ny, nx) float64
+        One-sigma error of the surface; NaN everywhere if there is no good pixel.
+
+    Notes
+    -----
+    The surface is linear in the medians of the blocks, whose variance is pi / 2 that of a mean.
+    The variance of each node is the mean square over 64 sets of signs that are orthogonal within
+    any 8 by 8 blocks, beyond which blocks do not share in a node.
+    """
+    image = np.where(good, np.asarray(err, dtype=np.float64), np.nan)
+    grid, fraction = _block_medians(image, block)
+    if not np.any(fraction > 0):
+        return np.full(image.shape, np.nan)
+    at = _centroids(np.isfinite(image), block), _middles(image.shape, block)
+    count = np.maximum(fraction * block**2, 1.0)
+    sigma = np.sqrt(np.pi / 2 / count) * np.nan_to_num(grid)
+    rows, columns = np.indices(grid.shape)
+    signs = linalg.hadamard(64)[:, rows % 8 * 8 + columns % 8]
+    square = np.mean([_fitted(sigma * s, fraction, width, at) ** 2 for s in signs], axis=0)
+    matrices = (_linear_beyond(size, block) for size in image.shape)
+    # an error between nodes is no smaller than theirs, and positive beyond them
+    left, right = (np.clip(m, 0.0, 1.0) for m in matrices)
+    return np.asarray(np.sqrt(left @ square @ right.T))
+
+
+def _fitted(nodes: Float64, weight: Float64, width: float, at: tuple[_Places, _Places]) -> Float64:
+    """Fit local planes, and once more what they leave of a bend."""
+    plane, at_places = _local_planes(nodes, weight, width, at)
+    return plane + _local_planes(nodes - at_places, weight, width, at)[0]
 
 
 def _centroids(good: Bool, block: int) -> _Places:
