@@ -21,9 +21,9 @@ from liger_iris_pipeline.simulator import (
     truth,
 )
 
-PLAN = CalibrationPlan(darks=5, flats=6, lamp_off=2, ramps=4, standards=2)
+PLAN = CalibrationPlan(darks=4, flats=6, lamp_off=1, ramps=4, standards=1)
 SCENE = Scene(
-    format=Format(128, 128, 4, 4),
+    format=Format(96, 96, 4, 4),
     stars=StarField(count=70, faintest=500.0, brightest=30_000.0),
     dithers=((0.0, 0.0), (0.1013, -0.0871), (-0.0729, 0.0917)),
     sky_offsets=((30.0, 0.0), (30.3, 0.4), (29.6, -0.3)),

@@ -20,7 +20,13 @@ from typing import Any
 from liger_iris_pipeline import models
 from liger_iris_pipeline.associations import ROLES
 from liger_iris_pipeline.calibration import Store
-from liger_iris_pipeline.errors import ReadError, ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.errors import (
+    InputError,
+    ReadError,
+    ReferenceFileError,
+    UsageError,
+    complaint,
+)
 from liger_iris_pipeline.models.reads import RawExposure
 from liger_iris_pipeline.pipelines.inputs import (
     ENDINGS,
@@ -267,9 +273,20 @@ class _Run:
             groups = self._raw_groups(maker) if maker in raw else self._groups(maker)
             if not groups:
                 self._say_none(maker)
-            made += [self._make(maker, group) for group in groups]
+            for group in groups:
+                made += self._tried(maker, group)
         self.progress("masters", len(makers), len(makers))
         return made
+
+    def _tried(self, maker: _Maker, group: Sequence[RawExposure]) -> list[Path]:
+        """Make one master; one that nobody asked for by name may be beyond the exposures."""
+        try:
+            return [self._make(maker, group)]
+        except InputError as error:
+            if maker.reftype in (*self.wishes.types, *_USUAL):
+                raise
+            logger.warning("%s: not made: %s", maker.reftype, error)
+            return []
 
     def _say_none(self, maker: _Maker) -> None:
         """Say in one line that a type is not made."""

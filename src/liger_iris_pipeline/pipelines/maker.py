@@ -206,6 +206,9 @@ class Maker(IrisStep):
         """Write the receipt row and the references, each once."""
         self._references = list(dict.fromkeys(self._references))
         super().finalize_result(result, list(dict.fromkeys(reference_files_used)))
+        rows = dict.fromkeys(_values(result.calibration_rows()))  # of frames and of the maker
+        result.calibrations = None
+        result.add_calibrations(rows)
 
     def _product_name(self, model: Any) -> str:
         return str(model.meta.filename)
