@@ -102,14 +102,16 @@ def test_dark_and_flat_are_the_detectors(masters, maps):
     good = maps["BAD"] == 0
     dark, flat = planes(masters["DARK"]), planes(masters["FLAT"])
     pull = (dark["SCI"] - maps["DARK"])[good] / dark["ERR"][good]
-    # 5 frames, of which few are hit: the errors are those of what is left; a gain per channel that
-    # is off by 1 % is in the rate and the error alike
-    assert abs(pull.std() - 1) < 0.05
+    # a read noise from 4 darks of 4 differences is itself uncertain: a pull is Student's t of 16
+    assert 0.97 < pull.std() < np.sqrt(16 / 14) + 0.03
     assert np.abs(dark["GLOW"]).max() < 0.3
-    # 6 flats of 44000 electrons between first and last read, and a gain of 0.3 % that is the
-    # flat's, as it has one value for a channel here
-    limit = np.hypot(1 / np.sqrt(6 * 44000), 0.003)
-    residual = flat["SCI"][good] / maps["FLAT"][good] - 1
+    # the flat takes up what the gain of a channel is off, as science frames do
+    gain = planes(masters["GAIN"])["SCI"]
+    expected = maps["FLAT"][good] * gain[good] / maps["GAIN"][good]
+    residual = flat["SCI"][good] / (expected / np.median(expected)) - 1
+    # 6 flats of 44000 electrons between first and last read; the curve of a pixel comes from 4
+    # ramps of 50000 electrons at this level, and half as much again for its three numbers
+    limit = np.hypot(1 / np.sqrt(6 * 44000), 1.5 / np.sqrt(4 * 50000))
     assert np.sqrt(np.mean(residual**2)) < 1.2 * limit
     np.testing.assert_allclose(flat["PIXEL"] * flat["ILLUM"], flat["SCI"], rtol=1e-6)
 
@@ -120,7 +122,7 @@ def test_bad_pixels_are_found_and_good_ones_kept(masters, maps):
         true = (maps["BAD"] & flag) > 0
         far = true if flag is not Flag.HOT else true & (maps["DARK"] > 4.0)
         assert np.all(found[far] & flag)
-        assert np.sum((found & flag)[maps["BAD"] == 0] > 0) <= 1  # 14000 good ones at 1e-4
+        assert np.sum((found & flag)[maps["BAD"] == 0] > 0) <= 1  # 7600 good ones at 1e-4
     border = (maps["BAD"] & Flag.REFERENCE_PIXEL) > 0
     assert np.array_equal((found & Flag.REFERENCE_PIXEL) > 0, border)
 
