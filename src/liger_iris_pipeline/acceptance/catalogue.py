@@ -8,7 +8,16 @@ from liger_iris_pipeline.acceptance.table import Group
 
 __all__ = ["all_groups"]
 
-_ORDER = ("readout", "makers", "store", "associations", "night", "replay")
+_ORDER = (
+    "readout",
+    "makers",
+    "makers_frame",
+    "store",
+    "associations",
+    "night",
+    "own_night",
+    "replay",
+)
 """Modules that give groups, in the order of the table."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from liger_iris_pipeline.acceptance.figures import (
 from liger_iris_pipeline.acceptance.table import Limit, Row, within
 from liger_iris_pipeline.algorithms.frame import wcs_from_header
 from liger_iris_pipeline.errors import UsageError, complaint
-from liger_iris_pipeline.pipelines.calibrate import calibrate
+from liger_iris_pipeline.pipelines.calibrate import Wishes, calibrate
 from liger_iris_pipeline.pipelines.night import reduce
 from liger_iris_pipeline.quicklook import draw_mosaics
-from liger_iris_pipeline.simulator import simulate, truth
+from liger_iris_pipeline.simulator import COMPLETE, SCENES, simulate, truth
 
 __all__ = ["Report", "compare", "run_demo"]
 
@@ -61,7 +61,9 @@ class Report:
         return "\n".join([table_text(self.rows), "", *(str(path) for path in self.products)])
 
 
-def run_demo(out: Path, *, seed: int, progress: Callable[[str, int, int], None]) -> Report:
+def run_demo(
+    out: Path, *, seed: int, progress: Callable[[str, int, int], None], own: bool = False
+) -> Report:
     """Simulate a night, make its calibrations, reduce it and compare it with the truth.
 
     Parameters
@@ -72,6 +74,9 @@ def run_demo(out: Path, *, seed: int, progress: Callable[[str, int, int], None])
         Seed of the night.
     progress : callable
         Called with stage, parts done, parts in all.
+    own : bool
+        Whether all calibrations are made from the night's own exposures; else those of the
+        detectors come with it, as from a laboratory.
 
     Returns
     -------
@@ -93,8 +98,12 @@ def run_demo(out: Path, *, seed: int, progress: Callable[[str, int, int], None])
     out.mkdir(parents=True)
     (out / MARK).touch()
     night, refs, products = out / "night", out / "refs", out / "products"
-    simulate("imager", night, seed=seed, progress=partial(progress, "simulate"))
-    calibrate(night, refs, progress=progress)
+    scene = SCENES["imager"]
+    if own:
+        scene = replace(scene, references=False, calibration=COMPLETE)
+    simulate(scene, night, seed=seed, progress=partial(progress, "simulate"))
+    wishes = Wishes(own=True, standards=night / "truth" / "standards.ecsv") if own else None
+    calibrate(night, refs, progress=progress, wishes=wishes)
     made = reduce([night], products, refs=refs, progress=progress)
     made += draw_mosaics(made)
     final = [path for path in made if "_LVL3_" in path.name]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ReferenceModel,
         RefpixModel,
         SaturationModel,
+        SuperskyModel,
     )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "ReferenceModel",
     "RefpixModel",
     "SaturationModel",
+    "SuperskyModel",
     "naming",
     "open",
     "read_metadata",
@@ -80,6 +82,7 @@ _HOMES = {
         "RefpixModel",
         "ReferenceModel",
         "SaturationModel",
+        "SuperskyModel",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

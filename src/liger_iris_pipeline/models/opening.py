@@ -31,6 +31,7 @@ from liger_iris_pipeline.models.reference import (
     ReferenceModel,
     RefpixModel,
     SaturationModel,
+    SuperskyModel,
 )
 
 __all__ = ["model_class", "open"]
@@ -49,6 +50,7 @@ _REFERENCES: tuple[type[ReferenceModel], ...] = (
     ReadNoiseModel,
     RefpixModel,
     SaturationModel,
+    SuperskyModel,
 )
 _OTHERS: tuple[type[IrisDataModel], ...] = (
     RampReadModel,

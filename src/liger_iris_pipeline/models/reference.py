@@ -20,6 +20,7 @@ __all__ = [
     "ReferenceModel",
     "RefpixModel",
     "SaturationModel",
+    "SuperskyModel",
 ]
 
 
@@ -59,7 +60,11 @@ class DarkModel(ReferenceModel):
 
     schema_url = f"{SCHEMA_PREFIX}dark.schema"
     reftype: ClassVar[str] = "DARK"
-    units: ClassVar[dict[str, str]] = {"SCI": "electron/s", "ERR": "electron/s"}
+    units: ClassVar[dict[str, str]] = {
+        "SCI": "electron/s",
+        "ERR": "electron/s",
+        "GLOW": "electron/s",
+    }
 
 
 class FlatModel(ReferenceModel):
@@ -148,3 +153,10 @@ class PhotomModel(ReferenceModel):
     def get_primary_array_name(self) -> str:
         """Say that there is no image."""
         return ""
+
+
+class SuperskyModel(ReferenceModel):
+    """Pattern of the sky after flat-fielding."""
+
+    schema_url = f"{SCHEMA_PREFIX}supersky.schema"
+    reftype: ClassVar[str] = "SUPERSKY"

@@ -39,6 +39,7 @@ from liger_iris_pipeline.associations import ROLES
 from liger_iris_pipeline.calibration import exposure_date, night_start, reference_name, sha256_of
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import MissingReferenceError, ProductError, complaint
+from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
 from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
 
@@ -205,6 +206,9 @@ class Maker(IrisStep):
         """Write the receipt row and the references, each once."""
         self._references = list(dict.fromkeys(self._references))
         super().finalize_result(result, list(dict.fromkeys(reference_files_used)))
+        rows = dict.fromkeys(_values(result.calibration_rows()))  # of frames and of the maker
+        result.calibrations = None
+        result.add_calibrations(rows)
 
     def _product_name(self, model: Any) -> str:
         return str(model.meta.filename)
@@ -291,6 +295,14 @@ class FrameMaker(Maker):
             return
         with self.open_model(str(item)) as model:
             yield model
+
+    def frames(self, items: Iterable[Item]) -> list[Frame]:
+        """Read frames."""
+        found = []
+        for item in items:
+            with self.opened(item) as model:
+                found.append(model.to_frame())
+        return found
 
     def record(self, model: Any, items: Sequence[Item]) -> None:
         """Hand on the reads, the receipt and the references of the frames, each once."""

@@ -1,15 +1,26 @@
-"""Frames: dark, flat, combination, sources, sky and starting world coordinates."""
+"""Frames: dark, flat, bad pixels, combination, sources, sky and starting world coordinates."""
 
-from liger_iris_pipeline.algorithms.frame.bad_pixels import flag_bad_pixels
+from liger_iris_pipeline.algorithms.frame.bad_pixels import (
+    BadPixelLimits,
+    find_bad_pixels,
+    find_telegraph,
+    flag_bad_pixels,
+)
 from liger_iris_pipeline.algorithms.frame.combine import (
     Combined,
-    Reference,
+    combine_frames,
     combine_stack,
-    make_dark,
-    make_flat,
 )
 from liger_iris_pipeline.algorithms.frame.dark import subtract_dark
+from liger_iris_pipeline.algorithms.frame.dark_maker import GlowParts, make_dark, split_glow
 from liger_iris_pipeline.algorithms.frame.flat import divide_flat
+from liger_iris_pipeline.algorithms.frame.flat_maker import (
+    FlatParts,
+    lamp_off,
+    make_flat,
+    split_flat,
+)
+from liger_iris_pipeline.algorithms.frame.planes import Reference
 from liger_iris_pipeline.algorithms.frame.sky import (
     Sky,
     constant_sky,
@@ -18,6 +29,7 @@ from liger_iris_pipeline.algorithms.frame.sky import (
     subtract_sky,
 )
 from liger_iris_pipeline.algorithms.frame.sources import source_mask
+from liger_iris_pipeline.algorithms.frame.supersky import make_supersky
 from liger_iris_pipeline.algorithms.frame.wcs import (
     Pointing,
     TanWcs,
@@ -25,25 +37,38 @@ from liger_iris_pipeline.algorithms.frame.wcs import (
     starting_wcs,
     wcs_from_header,
 )
+from liger_iris_pipeline.algorithms.frame.zero_point import ZeroPoint, zero_point
 
 __all__ = [
+    "BadPixelLimits",
     "Combined",
+    "FlatParts",
+    "GlowParts",
     "Pointing",
     "Reference",
     "Sky",
     "TanWcs",
+    "ZeroPoint",
+    "combine_frames",
     "combine_stack",
     "constant_sky",
     "divide_flat",
+    "find_bad_pixels",
+    "find_telegraph",
     "flag_bad_pixels",
     "imager_wcs",
+    "lamp_off",
     "make_dark",
     "make_flat",
+    "make_supersky",
     "sky_from_dithers",
     "sky_from_frames",
     "source_mask",
+    "split_flat",
+    "split_glow",
     "starting_wcs",
     "subtract_dark",
     "subtract_sky",
     "wcs_from_header",
+    "zero_point",
 ]

@@ -1,4 +1,4 @@
-"""Combine frames of the same scene into one, and into darks and flats.
+"""Combine frames of the same scene into one.
 
 References
 ----------
@@ -16,17 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from liger_iris_pipeline.algorithms.frame.planes import (
-    good_pixels,
-    reference_pixels,
-    reference_planes,
-)
-from liger_iris_pipeline.algorithms.frame.surface import block_surface
+from liger_iris_pipeline.algorithms.frame.planes import reference_planes
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
 
-__all__ = ["Combined", "Reference", "combine_stack", "make_dark", "make_flat"]
+__all__ = ["Combined", "combine_frames", "combine_stack"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -59,22 +54,6 @@ class Combined(NamedTuple):
     err: Float32
     dq: UInt32
     nused: npt.NDArray[np.uint16]
-
-
-class Reference(NamedTuple):
-    """Planes of a reference.
-
-    Attributes
-    ----------
-    data, err : ndarray (ny, nx) float32
-        Value and one-sigma error.
-    dq : ndarray (ny, nx) uint32
-        Data-quality bits.
-    """
-
-    data: Float32
-    err: Float32
-    dq: UInt32
 
 
 def combine_stack(
@@ -150,101 +129,6 @@ def combine_stack(
     return out
 
 
-def make_dark(
-    frames: Sequence[Frame],
-    *,
-    hot: float = 1.0,
-    warm: float = 0.1,
-    clip: float = 4.0,
-    tile_rows: int = 64,
-) -> Reference:
-    """Average dark frames into a dark rate.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        Dark frames of one detector.
-    hot, warm : float, optional
-        Dark rate above which a pixel is HOT (and not used) or WARM [e-/s], measured above the
-        median of the detector. The pixel must lie above the limit by three sigma as well.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
-
-    Returns
-    -------
-    Reference
-        Dark rate and error [e-/s], flags. Reference pixels are 0 with error 0; pixels without any
-        value are NaN with UNRELIABLE_DARK and DO_NOT_USE.
-
-    Raises
-    ------
-    InputError
-        Without frames, or if they differ in shape.
-    """
-    mean, err, dq, _ = _combine_frames(frames, None, clip=clip, tile_rows=tile_rows)
-    border = reference_pixels(dq)
-    known = np.isfinite(mean) & ~border
-    excess = np.where(known, mean - (np.median(mean[known]) if known.any() else 0.0), 0.0)
-    sure = 3.0 * np.where(known, err, 0.0)
-    is_hot = excess > hot + sure
-    dq[is_hot] |= np.uint32(Flag.HOT | Flag.DO_NOT_USE)
-    dq[~is_hot & (excess > warm + sure)] |= np.uint32(Flag.WARM)
-    dq[~known & ~border] |= np.uint32(Flag.UNRELIABLE_DARK | Flag.DO_NOT_USE)
-    mean[border], err[border] = 0.0, 0.0
-    return Reference(mean, err, dq)
-
-
-def make_flat(
-    frames: Sequence[Frame],
-    dark: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] | None = None,
-    *,
-    dead: float = 0.05,
-    low: float = 0.5,
-    clip: float = 4.0,
-    tile_rows: int = 64,
-) -> Reference:
-    """Average flat frames into a flat with a median of 1.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        Frames of one detector and filter, evenly lit; their levels may differ.
-    dark : tuple of array_like, optional
-        Dark rate, its error and its flags, to be subtracted first; None if that was done.
-    dead, low : float, optional
-        Response relative to the pixels around below which a pixel is DEAD (and not used) or
-        LOW_QE.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
-
-    Returns
-    -------
-    Reference
-        Response, its error and flags; 1 is the median over the good pixels. Reference pixels are
-        1 with error 0; pixels without any value are NaN with UNRELIABLE_FLAT and DO_NOT_USE.
-
-    Raises
-    ------
-    InputError
-        Without frames, if they differ in shape, or if one is not lit.
-    """
-    mean, err, dq, _ = _combine_frames(frames, dark, clip=clip, tile_rows=tile_rows, divide=True)
-    border = reference_pixels(dq)
-    known = np.isfinite(mean) & ~border
-    around = block_surface(mean, known & ((dq & np.uint32(Flag.DO_NOT_USE)) == 0))
-    with np.errstate(invalid="ignore"):
-        is_dead = known & ~(mean >= dead * around) & np.isfinite(around)
-        is_low = known & ~is_dead & (mean < low * around)
-    dq[is_dead] |= np.uint32(Flag.DEAD | Flag.DO_NOT_USE)
-    dq[is_low] |= np.uint32(Flag.LOW_QE)
-    dq[~known & ~border] |= np.uint32(Flag.UNRELIABLE_FLAT | Flag.DO_NOT_USE)
-    good = known & ((dq & np.uint32(Flag.DO_NOT_USE)) == 0)
-    level = float(np.median(mean[good])) if good.any() else 1.0
-    mean, err = mean / np.float32(level), err / np.float32(level)
-    mean[border], err[border] = 1.0, 0.0
-    return Reference(mean, err, dq)
-
-
 def _stack(*planes: npt.ArrayLike) -> tuple[npt.NDArray[Any], ...]:
     """Check that the planes of a stack agree."""
     arrays = tuple(np.asarray(p) for p in planes)
@@ -312,15 +196,37 @@ def _average(value: Float64, read: Float64, photon: Float64, used: Bool) -> tupl
     )
 
 
-def _combine_frames(
+def combine_frames(
     frames: Sequence[Frame],
-    dark: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] | None,
+    dark: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] | None = None,
     *,
-    clip: float,
-    tile_rows: int,
-    divide: bool = False,
+    levels: Sequence[float] | None = None,
+    clip: float = 4.0,
+    tile_rows: int = 64,
 ) -> Combined:
-    """Combine frames band by band, dark-subtracted and normalised where asked."""
+    """Combine frames band by band, dark-subtracted and brought to one level where asked.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Frames of one detector.
+    dark : tuple of array_like, optional
+        Rate, error and flags that are subtracted from every frame.
+    levels : sequence of float, optional
+        What each frame is divided by after that.
+    clip, tile_rows : optional
+        As for :func:`combine_stack`.
+
+    Returns
+    -------
+    Combined
+        Mean, error, flags and number of values; the error of what was subtracted is in the error.
+
+    Raises
+    ------
+    InputError
+        Without frames, or if they differ in shape.
+    """
     if not frames or any(f.rate.shape != frames[0].rate.shape for f in frames):
         got = ", ".join(str(f.rate.shape) for f in frames) or "none"
         remedy = "give at least one frame, and frames of one detector and window"
@@ -331,7 +237,7 @@ def _combine_frames(
         if dark is None
         else reference_planes("dark", shape, dark)
     )
-    levels = [_level(f, offset, flags) if divide else 1.0 for f in frames]
+    levels = [1.0] * len(frames) if levels is None else levels
     bands = []
     for start in range(0, shape[0], tile_rows):
         r = slice(start, start + tile_rows)
@@ -347,13 +253,3 @@ def _combine_frames(
         common = offset_err[r] * float(np.mean([1.0 / s for s in levels]))
         bands.append(band._replace(err=np.hypot(band.err, common).astype(np.float32)))
     return Combined(*(np.concatenate(planes) for planes in zip(*bands, strict=True)))
-
-
-def _level(frame: Frame, dark: Float64, flags: UInt32) -> float:
-    """Median of a flat frame over its good pixels."""
-    good = good_pixels(frame) & ((flags & np.uint32(Flag.DO_NOT_USE)) == 0) & np.isfinite(dark)
-    level = float(np.median((frame.rate - dark)[good])) if good.any() else float("nan")
-    if not level > 0:
-        remedy = "leave out frames without light"
-        raise InputError(complaint("flat", "SCI", f"a median of {level:g}", "light", remedy))
-    return level

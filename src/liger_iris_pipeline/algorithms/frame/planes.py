@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
-from liger_iris_pipeline.kinds import Frame, UInt32
+from liger_iris_pipeline.kinds import Float32, Frame, UInt32
 
-__all__ = ["LARGEST", "good_pixels", "reference_pixels", "reference_planes"]
+__all__ = ["LARGEST", "Reference", "good_pixels", "reference_pixels", "reference_planes"]
 
 LARGEST = float(np.finfo(np.float32).max)
 """Beyond this a value does not fit into a plane."""
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+
+
+class Reference(NamedTuple):
+    """Planes of a reference.
+
+    Attributes
+    ----------
+    data, err : ndarray (ny, nx) float32
+        Value and one-sigma error.
+    dq : ndarray (ny, nx) uint32
+        Data-quality bits.
+    """
+
+    data: Float32
+    err: Float32
+    dq: UInt32
 
 
 def good_pixels(frame: Frame) -> Bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from liger_iris_pipeline.cli.options import Commands
 from liger_iris_pipeline.cli.progress import Progress
+from liger_iris_pipeline.errors import UsageError, complaint
 
 __all__ = ["add"]
 
@@ -14,11 +15,9 @@ __all__ = ["add"]
 def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Describe ``calibrate``."""
     parser = commands.add_parser(
-        "calibrate", parents=[common], help="make master darks and flats from the reads in a folder"
+        "calibrate", parents=[common], help="make masters from the calibration reads in a folder"
     )
-    parser.add_argument(
-        "data", type=Path, metavar="DIR", help="folder with the dark and flat reads"
-    )
+    parser.add_argument("data", type=Path, metavar="DIR", help="folder with the reads")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="REFS", help="store that receives the masters"
     )
@@ -36,23 +35,51 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="reference to use instead of the store's; TYPE=N/A for none; may be repeated",
     )
     parser.add_argument(
+        "--no-refs",
+        action="store_true",
+        help="use no reference but those made here, and make all that the reads allow",
+    )
+    parser.add_argument(
+        "--types",
+        default="",
+        metavar="TYPE,…",
+        help="reference types to make, in any order [dark,flat]",
+    )
+    parser.add_argument(
+        "--standards", type=Path, metavar="FILE", help="table of standard stars (ECSV) for photom"
+    )
+    parser.add_argument(
+        "--keep-frames", type=Path, metavar="DIR", help="folder in which the level 1 frames stay"
+    )
+    parser.add_argument(
         "--skip-bad-reads", action="store_true", help="go on without reads that cannot be used"
     )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from liger_iris_pipeline.pipelines.calibrate import calibrate
+    from liger_iris_pipeline.pipelines.calibrate import Wishes, calibrate
     from liger_iris_pipeline.pipelines.inputs import parse_overrides
 
+    if options.no_refs and options.refs is not None:
+        raise UsageError(
+            complaint("--no-refs", "option", "--refs too", "one of them", "leave one out")
+        )
+    wishes = Wishes(
+        types=tuple(name.strip().lower() for name in options.types.split(",") if name.strip()),
+        own=options.no_refs,
+        standards=options.standards,
+        keep_frames=options.keep_frames,
+        overrides=parse_overrides(options.override),
+    )
     with Progress() as progress:
         masters = calibrate(
             options.data,
             options.out,
             refs=options.refs,
             skip_bad_reads=options.skip_bad_reads,
-            overrides=parse_overrides(options.override),
             progress=progress,
+            wishes=wishes,
         )
     for path in masters:
         print(path)

@@ -25,6 +25,11 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="folder that is made anew [demo]",
     )
     parser.add_argument("--seed", type=int, default=2026, metavar="N")
+    parser.add_argument(
+        "--own-calibrations",
+        action="store_true",
+        help="make all calibrations from the night's own exposures, none comes with it",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -32,7 +37,9 @@ def _run(options: argparse.Namespace) -> None:
     from liger_iris_pipeline.acceptance.demo import run_demo
 
     with Progress() as progress:
-        report = run_demo(options.out, seed=options.seed, progress=progress)
+        report = run_demo(
+            options.out, seed=options.seed, progress=progress, own=options.own_calibrations
+        )
     print(report.text)
     if not report.passed:
         raise IrisError(

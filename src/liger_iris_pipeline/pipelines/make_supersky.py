@@ -1,0 +1,51 @@
+"""Supersky: flat-fielded frames without their sources become the pattern of the sky.
+
+frames ─ flat-fielded ─ sources masked ─ levels to 1 ─ sigma-clipped mean ─ smooth ─► SUPERSKY
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from liger_iris_pipeline import models
+from liger_iris_pipeline.algorithms.frame import make_supersky
+from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.pipelines.maker import Item
+from liger_iris_pipeline.pipelines.reduced import ReducedMaker
+
+__all__ = ["CreateSuperskyPipeline"]
+
+
+class CreateSuperskyPipeline(ReducedMaker):
+    """Combine frames of the sky, or dithers without their sources, into its pattern."""
+
+    class_alias = "iris_create_supersky"
+    reftype = "supersky"
+    roles = ("sky", "science", "background")
+    model_class = models.SuperskyModel
+    same: ClassVar[tuple[str, ...]] = ("DETECTOR", "FILTER")
+    keys: ClassVar[tuple[str, ...]] = ("FILTER",)
+    spec = """
+        clip = float(min=2, default=4.0)         # Threshold of the sigma clipping
+    """
+
+    def make(self, items: Sequence[Item]) -> Mapping[str, Any]:
+        """Make the planes.
+
+        Parameters
+        ----------
+        items : sequence of path or model
+            Level 1 frames, three at least.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Pattern, error and flags.
+        """
+        pattern, err, dq = make_supersky([self._frame(item) for item in items], clip=self.clip)
+        return {"data": pattern, "err": err, "dq": dq}
+
+    def _frame(self, item: Item) -> Frame:
+        with self.opened(item) as model:
+            return self.reduced(model)
