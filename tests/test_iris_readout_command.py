@@ -1044,6 +1044,7 @@ def test_layout(product):
             "VAR_RNOISE",
             "CHI2",
             "EVENTS",
+            "TELEMETRY",
             "RECEIPT",
             "CALIBRATIONS",
             "INPUTS",

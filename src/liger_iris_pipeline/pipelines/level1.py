@@ -163,6 +163,7 @@ class Level1Step(IrisStep):
             model.chi2 = result.chi2
         if self.events:
             model.events = result.events
+        model.telemetry = exposure.telemetry
         model.meta.data_level = 1
         model.meta.calibration_software_version = __version__
         self._record(model, exposure, stages, (started, utc(), time.perf_counter() - clock))
