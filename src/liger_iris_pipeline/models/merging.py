@@ -94,7 +94,7 @@ def telemetry_table(reads: Sequence[Read]) -> Table:
         {key: text for key, text in value_texts(read.cards).items() if not _is_own(key)}
         for read in reads
     ]
-    first = {
+    first: dict[str, npt.NDArray[Any]] = {
         "ramp": np.array([read.ramp_no for read in reads], np.int32),
         "read": np.array([read.read_no for read in reads], np.int32),
         "seconds": np.array([read.time for read in reads], np.float64),
@@ -211,9 +211,7 @@ def span_names(keyword: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def merge_frames(
-    headers: Sequence[fits.Header], files: Sequence[str]
-) -> tuple[fits.Header, Table]:
+def merge_frames(headers: Sequence[fits.Header], files: Sequence[str]) -> tuple[fits.Header, Table]:
     """Merge the headers of the frames of a mosaic.
 
     Parameters
