@@ -62,8 +62,12 @@ HEADERS = [
     Case("unknown FILTER", edited(FILTER="Q"), r"FILTER: got 'Q', expected one of .*Jbb"),
     Case("unknown SAMPMODE", edited(SAMPMODE="UP"), r"SAMPMODE: got 'UP', expected one of CDS"),
     Case("another DET_ID", edited(DET_ID="IMG2"), r"DET_ID: got 'IMG2', expected 'IMG1'"),
-    Case("read before the reset", edited(READTIME=1), r"READTIME: got 1, expected no less than RST"),
-    Case("times do not rise", times_do_not_rise, r"0003\.fits: READTIME: got .* expected more than"),
+    Case(
+        "read before the reset", edited(READTIME=1), r"READTIME: got 1, expected no less than RST"
+    ),
+    Case(
+        "times do not rise", times_do_not_rise, r"0003\.fits: READTIME: got .* expected more than"
+    ),
     Case("another reset", edited(RST_TIME=1_700_000_000_000_000), r"RST_TIME: got 17"),
     Case("GAIN is no number", gain_is_no_number, r"GAIN: got NaN, expected a positive number"),
     Case("no GAIN", gain_missing, r"GAIN: got nothing, expected a positive number"),
