@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 
 from liger_iris_pipeline.errors import ReadError, complaint
 from liger_iris_pipeline.models.merging import telemetry_table, time_cards
@@ -65,7 +66,7 @@ class RawExposure:
         cards = merge([read.cards for read in self.reads])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd cards were named when the reads were scanned
-            header = fits.Header.fromstring(cards.decode("ascii", "replace"))
+            header = _readable(fits.Header.fromstring(cards.decode("ascii", "replace")))
         for card in time_cards(self.reads):
             if card[0] not in header:
                 header.append(card, end=True)
@@ -132,6 +133,19 @@ class RawExposure:
         """
         header = self.first.header
         return {key: header[key] for key in SELECTION if header.get(key) is not None}
+
+
+def _readable(header: fits.Header) -> fits.Header:
+    """Leave out cards whose value is none that FITS knows, such as a bare NaN: they cannot be written again."""
+    bad = []
+    for card in header.cards:
+        try:
+            _ = card.value
+        except VerifyError:
+            bad.append(card.keyword)
+    for key in bad:
+        del header[key]
+    return header
 
 
 def _merge_in_c(headers: Sequence[bytes]) -> bytes:

@@ -365,7 +365,7 @@ class Level1Step(IrisStep):
             if reftype == "gain":
                 stages.done("gain", "gain", source="reference")
             return np.ascontiguousarray(planes[0], np.float32)
-        value = exposure.header.get(keyword)
+        value = exposure.header.get(keyword, exposure.first.header.get(keyword))
         if not is_usable_nominal(exposure.header, keyword):
             got = "nothing" if value is None else value
             first = exposure.ramps[0][0].path
