@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/sh
 C_SOURCES := $(shell find iris_readout -path iris_readout/python -prune -o -type f -print)
 
-.PHONY: help demo test test-c fuzz lint bench acceptance docs lock clean
+.PHONY: help demo test test-offline test-c fuzz lint bench acceptance docs lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -41,6 +41,14 @@ demo: $(VENV)/.ok build/c/.ok  ## simulate a night, reduce it, compare it with t
 test: $(VENV)/.ok build/c/.ok  ## C tests, then the Python suite
 	@PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir build/c --output-on-failure -j 2
 	@PATH="$(abspath $(BIN)):$$PATH" IRIS_READOUT_COMMAND="$(abspath build/c/tools/iris-readout)" $(BIN)/python -m pytest -n 2
+
+# A network namespace without interfaces: as root, else as a user that may map itself to root.
+OFFLINE = $$(if unshare -n true 2>/dev/null; then echo unshare -n; elif unshare -rn true 2>/dev/null; then echo unshare -rn; fi)
+
+test-offline: $(VENV)/.ok build/c/.ok  ## the Python suite with the network cut (TESTS="tests/contract" for a part)
+	@cut="$(OFFLINE)"; test -n "$$cut" || { echo "this system lets nobody make a network namespace: run it as root, or where user namespaces are allowed"; exit 1; }; \
+	echo "$$cut: no network from here"; \
+	PATH="$(abspath $(BIN)):$$PATH" IRIS_READOUT_COMMAND="$(abspath build/c/tools/iris-readout)" $$cut $(BIN)/python -m pytest -n 2 $(TESTS)
 
 # One build for each sanitizer; those of addresses and of undefined behaviour go together.
 test-c: $(VENV)/.ok build/c/.ok  ## C tests, plain and under the address, undefined-behaviour and thread sanitizers

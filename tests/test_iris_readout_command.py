@@ -1044,6 +1044,7 @@ def test_layout(product):
             "VAR_RNOISE",
             "CHI2",
             "EVENTS",
+            "TELEMETRY",
             "RECEIPT",
             "CALIBRATIONS",
             "INPUTS",
@@ -1057,6 +1058,7 @@ def test_layout(product):
         kind = hdus["EVENTS"].columns["kind"].format
     assert tables == {
         "EVENTS": ["ramp", "read", "y", "x", "kind", "amplitude", "sigma"],
+        "TELEMETRY": ["ramp", "read", "seconds", "readtime", "aostrehl"],
         "RECEIPT": ["step", "version", "parameters", "start", "end", "seconds", "status", "reason"],
         "CALIBRATIONS": ["role", "type", "file", "sha256", "version", "context"],
         "INPUTS": ["file", "sha256"],

@@ -2,6 +2,7 @@
 #include "product.h"
 
 #include "output.h"
+#include "telemetry.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -63,6 +64,7 @@ static void write_keywords(fitsfile *file, const product *p, int *status)
 	if (fits_read_key(file, TSTRING, "BUNIT", unit, NULL, &missing) == 0)
 		set_string(file, "BUNIT", "electron/s", "unit of SCI", status);
 	fits_clear_errmark();
+	telemetry_write_times(file, p->exposure, status);
 	fits_write_date(file, status);
 }
 

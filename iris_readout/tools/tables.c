@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* EVENTS, RECEIPT, CALIBRATIONS and INPUTS. */
+/* EVENTS, TELEMETRY, RECEIPT, CALIBRATIONS and INPUTS. */
 #include "product.h"
+
+#include "telemetry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,6 +279,7 @@ int tables_write(fitsfile *file, const product *p, int *status)
 {
 	if (p->settings->events)
 		write_events(file, p->frame, status);
+	telemetry_write(file, p->exposure, status);
 	write_receipt(file, p, status);
 	write_calibrations(file, p, status);
 	return write_inputs(file, p->exposure, status);

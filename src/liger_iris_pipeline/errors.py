@@ -20,6 +20,7 @@ Messages are one line, ``FILE: KEY or part: got …, expected …; remedy``; :fu
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ReplayError",
     "UsageError",
     "complaint",
+    "disk_error",
 ]
 
 
@@ -89,6 +91,37 @@ class ContextError(ReferenceFileError):
 
 class MissingReferenceError(ReferenceFileError):
     """No reference file fits, or there is no store to look in."""
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+
+
+def disk_error(error: OSError, where: str | Path | None = None) -> DiskError:
+    """Turn an error of the file system into one with a remedy.
+
+    Parameters
+    ----------
+    error : OSError
+        What the system said.
+    where : str or Path, optional
+        File that was written; the system's own word for it without one.
+
+    Returns
+    -------
+    DiskError
+        ``FILE: disk: got 'No space left on device', expected …``; ``FILE: file: …`` where it is not the disk's fault.
+    """
+    if where is None:
+        where = Path(error.filename) if isinstance(error.filename, str) else "disk"
+    is_short = "requested and" in str(error)  # NumPy's words for a write that stopped half-way
+    said = "'No space left on device'" if is_short else f"'{error.strerror or error}'"
+    if is_short or error.errno in _DISK:
+        expected = "room and permission to write"
+        remedy = "free some space or choose another folder; nothing was left behind"
+        return DiskError(complaint(where, "disk", said, expected, remedy))
+    return DiskError(
+        complaint(where, "file", said, "one that can be used", "mend it and run again")
+    )
 
 
 def complaint(where: str | Path, part: str, got: object, expected: object, remedy: str) -> str:

@@ -17,7 +17,7 @@ from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import models
 from liger_iris_pipeline.algorithms.frame.wcs import TanWcs
-from liger_iris_pipeline.errors import ProductError
+from liger_iris_pipeline.errors import DiskError, ProductError
 from liger_iris_pipeline.kinds import Mosaic
 
 PLANES = ("data", "err", "dq", "var_poisson", "var_rnoise", "var_flat", "chi2")
@@ -623,8 +623,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path, make, monkeypatch, overwrite)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    message = "^a.fits: file: got 'No space left on device', expected room and permission to write"
-    with pytest.raises(ProductError, match=message):
+    message = "^a.fits: disk: got 'No space left on device', expected room and permission to write"
+    with pytest.raises(DiskError, match=message):
         make.frame_model().save(path, overwrite=overwrite)
     assert [item.name for item in tmp_path.iterdir()] == (["a.fits"] if overwrite else [])
     assert not overwrite or path.read_bytes() == b"old"

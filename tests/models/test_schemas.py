@@ -149,7 +149,8 @@ def test_no_keyword_stands_twice(name):
 
 def test_every_schema_is_named_after_its_file_and_is_valid():
     (mapping,) = get_resource_mappings()
-    assert len(mapping) == len(list(Path(models.__file__).parent.glob("schemas/*.schema.yaml")))
+    folder = Path(models.__file__).parent / "schemas"
+    assert len(mapping) == len(list(folder.glob("*.schema.yaml"))) >= 16
     for uri, content in mapping.items():
         assert uri.startswith(SCHEMA_PREFIX)
         assert f"id: {uri}\n".encode() in content

@@ -8,10 +8,9 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from liger_iris_pipeline import __version__
-from liger_iris_pipeline.errors import IrisError, complaint
+from liger_iris_pipeline.errors import DiskError, IrisError, disk_error
 
 __all__ = ["main"]
 
@@ -57,11 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if options.debug:
             raise
-        where = Path(error.filename).name if isinstance(error.filename, str) else "disk"
-        said = error.strerror or error
-        message = complaint(where, "file system", said, "access and room", "mend it and run again")
-        print(f"iris-drs: {message}", file=sys.stderr)
-        return 1
+        print(f"iris-drs: {disk_error(error)}", file=sys.stderr)
+        return DiskError.exit_status
     except KeyboardInterrupt:
         print("iris-drs: stopped", file=sys.stderr)
         return 130

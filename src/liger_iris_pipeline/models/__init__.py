@@ -16,6 +16,7 @@ from liger_iris_pipeline.models.metadata import read_metadata
 if TYPE_CHECKING:
     from liger_iris_pipeline.models import reads
     from liger_iris_pipeline.models.base import IrisDataModel
+    from liger_iris_pipeline.models.glossary import dictionary
     from liger_iris_pipeline.models.imager import (
         IFSFrameModel,
         ImagerFrameModel,
@@ -58,6 +59,7 @@ __all__ = [
     "RefpixModel",
     "SaturationModel",
     "SuperskyModel",
+    "dictionary",
     "naming",
     "open",
     "read_metadata",
@@ -66,6 +68,7 @@ __all__ = [
 
 _HOMES = {
     "base": ("IrisDataModel",),
+    "glossary": ("dictionary",),
     "imager": ("IFSFrameModel", "ImagerFrameModel", "ImagerMosaicModel"),
     "opening": ("open",),
     "ramp": ("RampReadModel",),

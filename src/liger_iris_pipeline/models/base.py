@@ -21,7 +21,7 @@ from astropy.utils.exceptions import AstropyWarning
 from stdatamodels import DataModel, fits_support
 from stdatamodels.schema import merge_property_trees
 
-from liger_iris_pipeline.errors import ProductError, complaint
+from liger_iris_pipeline.errors import ProductError, complaint, disk_error
 from liger_iris_pipeline.models.keywords import Keyword, Plane, keywords_of, misfit, planes_of
 from liger_iris_pipeline.models.metadata import SELECTION
 from liger_iris_pipeline.models.resources import SCHEMA_PREFIX, get_resource_mappings
@@ -478,8 +478,9 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
         Raises
         ------
         ProductError
-            If the file exists, cannot be written, or the metadata do not fit their schema;
-            nothing is left behind.
+            If the file exists, or the metadata do not fit their schema.
+        DiskError
+            If it cannot be written; nothing is left behind.
         """
         target = self._target(path, dir_path)
         if target.exists() and not overwrite:
@@ -488,9 +489,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
         try:
             _write(hdus, target, overwrite=overwrite, checksum=checksum)
         except OSError as error:
-            got, expected = f"'{error.strerror or error}'", "room and permission to write"
-            remedy = "free some space or choose another folder"
-            raise ProductError(complaint(target, "file", got, expected, remedy)) from error
+            raise disk_error(error, target) from error
         return str(target)
 
     def _target(self, path: Any, folder: str | os.PathLike[str] | None) -> Path:

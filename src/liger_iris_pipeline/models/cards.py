@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["BLOCK", "CARD", "format_integer", "oddities", "parse_cards", "set_integer"]
+__all__ = [
+    "BLOCK",
+    "CARD",
+    "format_integer",
+    "oddities",
+    "parse_cards",
+    "set_integer",
+    "value_of",
+    "value_texts",
+]
 
 CARD = 80
 """Bytes of a header card."""
@@ -41,8 +50,24 @@ def parse_cards(cards: bytes) -> dict[str, Any]:
     >>> parse_cards(b"EXP_NO  =                    7 / exposure".ljust(80))
     {'EXP_NO': 7}
     """
+    return {name: value_of(text) for name, text in value_texts(cards).items()}
+
+
+def value_texts(cards: bytes) -> dict[str, str]:
+    """Give the values of a header as they stand in its cards.
+
+    Parameters
+    ----------
+    cards : bytes
+        As for :func:`parse_cards`.
+
+    Returns
+    -------
+    dict of str to str
+        By keyword; strings in quotes, long ones joined; empty for a card without a value.
+    """
     text = cards.decode("latin-1")
-    values: dict[str, Any] = {}
+    values: dict[str, str] = {}
     last: str | None = None
     for at in range(0, len(text), CARD):
         card = text[at : at + CARD]
@@ -56,10 +81,16 @@ def parse_cards(cards: bytes) -> dict[str, Any]:
         name, rest = _split(card, name)
         if name in _REMARKS or name in values:
             continue
-        values[name] = _value(rest)
-        if isinstance(values[name], str):
+        values[name] = _bare(rest)
+        if values[name].startswith("'"):
             last = name
     return values
+
+
+def _bare(text: str) -> str:
+    """Take the comment of a card away."""
+    found = _STRING.match(text)
+    return f"'{found[1]}'" if found else text.partition("/")[0].strip()
 
 
 def _split(card: str, name: str) -> tuple[str, str]:
@@ -72,11 +103,22 @@ def _split(card: str, name: str) -> tuple[str, str]:
     return "", ""
 
 
-def _value(text: str) -> bool | int | float | str | None:
-    """Read the value of a card."""
-    if text.lstrip().startswith("'"):
-        return _string(text)
-    word = text.partition("/")[0].strip()
+def value_of(text: str) -> bool | int | float | str | None:
+    """Read a value as it stands in a card.
+
+    Parameters
+    ----------
+    text : str
+        From :func:`value_texts`.
+
+    Returns
+    -------
+    bool, int, float, str or None
+        The value; None where there is none.
+    """
+    if text.startswith("'"):
+        return text[1:-1].replace("''", "'").rstrip()
+    word = text.strip()
     if word in ("T", "F"):
         return word == "T"
     if _INTEGER.fullmatch(word):
@@ -86,17 +128,13 @@ def _value(text: str) -> bool | int | float | str | None:
     return word or None
 
 
-def _string(text: str) -> str:
-    """Read a quoted value; blanks at its end do not count."""
+def _continued(value: str, text: str) -> str:
+    """Join a long string, in quotes, with its continuation."""
+    before = value[1:-1].rstrip()
     found = _STRING.match(text)
-    return found[1].replace("''", "'").rstrip() if found else ""
-
-
-def _continued(value: Any, text: str) -> Any:
-    """Join a long string with its continuation."""
-    if not isinstance(value, str) or not value.endswith("&"):
+    if not before.endswith("&"):
         return value
-    return value[:-1] + _string(text)
+    return f"'{before[:-1]}{found[1] if found else ''}'"
 
 
 def oddities(cards: bytes) -> list[str]:

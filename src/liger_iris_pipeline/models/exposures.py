@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 
 from liger_iris_pipeline.errors import ReadError, complaint
+from liger_iris_pipeline.models.merging import telemetry_table, time_cards
 from liger_iris_pipeline.models.metadata import SELECTION
 from liger_iris_pipeline.models.naming import exposure_stem
 from liger_iris_pipeline.models.rawfile import Read
@@ -59,12 +61,21 @@ class RawExposure:
 
     @cached_property
     def header(self) -> fits.Header:
-        """Union of the reads' headers; varying keywords as start, middle and end."""
+        """Union of the reads' headers, varying keywords as start, middle and end; times of the reads."""
         merge = self.merge or _merge_in_c
         cards = merge([read.cards for read in self.reads])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd cards were named when the reads were scanned
-            return fits.Header.fromstring(cards.decode("ascii", "replace"))
+            header = _readable(fits.Header.fromstring(cards.decode("ascii", "replace")))
+        for card in time_cards(self.reads):
+            if card[0] not in header:
+                header.append(card, end=True)
+        return header
+
+    @cached_property
+    def telemetry(self) -> Any:
+        """Keywords that vary from read to read; see :func:`telemetry_table`."""
+        return telemetry_table(self.reads)
 
     @property
     def name(self) -> str:
@@ -122,6 +133,19 @@ class RawExposure:
         """
         header = self.first.header
         return {key: header[key] for key in SELECTION if header.get(key) is not None}
+
+
+def _readable(header: fits.Header) -> fits.Header:
+    """Leave out cards whose value is none that FITS knows, such as a bare NaN: they cannot be written again."""
+    bad = []
+    for card in header.cards:
+        try:
+            _ = card.value
+        except VerifyError:
+            bad.append(card.keyword)
+    for key in bad:
+        del header[key]
+    return header
 
 
 def _merge_in_c(headers: Sequence[bytes]) -> bytes:

@@ -173,6 +173,7 @@ def read_header(path: Path) -> bytes:
         If the file cannot be read or is not FITS.
     """
     try:
+        _refuse_special(path)
         with path.open("rb") as plain:
             packed = plain.read(2) == _GZIP
             plain.seek(0)
@@ -342,6 +343,13 @@ def _ones_complement_sum(data: bytes, start: int = 0) -> int:
     return total
 
 
+def _refuse_special(path: Path) -> None:
+    """Refuse a pipe or device: opening one would wait for somebody to write into it."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        got = "something that is not a plain file"
+        raise Fault("file", got, "a FITS file", "check its name")
+
+
 def open_stream(path: Path) -> tuple[BinaryIO, int]:
     """Open a file for :func:`survey`, decompressed in memory if it is packed.
 
@@ -363,6 +371,7 @@ def open_stream(path: Path) -> tuple[BinaryIO, int]:
         If the file cannot be read.
     """
     try:
+        _refuse_special(path)
         with path.open("rb") as plain:
             packed = plain.read(2) == _GZIP
         if packed:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.kinds import Frame, Mosaic
 from liger_iris_pipeline.models.base import IrisDataModel
+from liger_iris_pipeline.models.keywords import Plane
+from liger_iris_pipeline.models.merging import column_name
 from liger_iris_pipeline.models.resources import SCHEMA_PREFIX
 
 __all__ = ["FrameModel", "IFSFrameModel", "ImagerFrameModel", "ImagerMosaicModel"]
@@ -24,10 +26,22 @@ _RATE_UNITS = {
 
 
 class _RateModel(IrisDataModel):
-    """A rate with its variances by origin."""
+    """A rate with its variances by origin, and a table of what varies between its inputs."""
 
     units: ClassVar[dict[str, str]] = _RATE_UNITS
     mirrored: ClassVar[tuple[str, ...]] = ("SKYMODE", "MAGZERO", "MAGZVEGA", "PIXAR_R")
+
+    def _prepare_table(self, plane: Plane, table: Any) -> None:
+        """Name the units of columns that are keywords."""
+        super()._prepare_table(plane, table)
+        if plane.hdu not in ("TELEMETRY", "MEMBERS"):
+            return
+        units = {column_name(keyword.name): keyword.unit for keyword in self.keywords()}
+        units["seconds"] = "s"
+        for column in table.columns:
+            unit = units.get(column.name, "")
+            if unit and column.unit is None:
+                column.unit = unit
 
     def _demand(self, *attributes: str) -> None:
         """Refuse a model without planes that are needed."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from astropy.io import fits
 
-__all__ = ["Keyword", "Plane", "keywords_of", "misfit", "planes_of"]
+__all__ = ["OWN", "Keyword", "Plane", "keywords_of", "misfit", "planes_of"]
 
+OWN = "DRS"
+"""Source of what the data reduction system writes."""
+
+_UNIT = re.compile(r"\[([^\]]+)\]")
+_GROUPED = 2  # names in the path of a keyword that is in no group
 _KINDS = {"string": "a text", "integer": "an integer", "number": "a number", "boolean": "T or F"}
 
 
@@ -29,6 +35,17 @@ class Keyword:
         JSON type of its value; None for any.
     allowed : tuple
         Closed list of its values; empty for an open one.
+    unit : str
+        Unit of its value, as FITS writes it; empty for none.
+    source : str
+        Who writes it first: a component of the instrument, or `OWN`.
+    merge : str
+        ``constant``: one value for an exposure; ``varies``: may change from read to read, and then stands as start,
+        middle and end in the header and read by read in TELEMETRY.
+    level : str
+        Where the dictionary of the instrument has it: R reads, W raw frames, P processed frames; empty for none.
+    expected : str
+        What a reader may expect: a JSON type, or ``numbers`` separated by commas; not enforced where `kind` is None.
     """
 
     name: str
@@ -37,6 +54,21 @@ class Keyword:
     title: str
     kind: str | None
     allowed: tuple[Any, ...]
+    unit: str = ""
+    source: str = OWN
+    merge: str = "constant"
+    level: str = ""
+    expected: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in words: its group in the metadata."""
+        return self.path[1].replace("_", " ") if len(self.path) > _GROUPED else "file"
+
+    @property
+    def meaning(self) -> str:
+        """Its title without the unit."""
+        return self.title.removeprefix(f"[{self.unit}]").strip()
 
 
 @dataclass(frozen=True)
@@ -85,10 +117,21 @@ def keywords_of(schema: Mapping[str, Any]) -> list[Keyword]:
             title=str(node.get("title", "")),
             kind=node.get("type"),
             allowed=tuple(node.get("enum", ())),
+            unit=str(node.get("unit", _unit_in(node))),
+            source=str(node.get("source", OWN)),
+            merge=str(node.get("merge", "constant")),
+            level=str(node.get("level", "")),
+            expected=str(node.get("type", node.get("kind", ""))),
         )
         for path, node in _nodes(schema, ())
         if "fits_keyword" in node
     ]
+
+
+def _unit_in(node: Mapping[str, Any]) -> str:
+    """Give the unit that begins a title; UTC is none."""
+    found = _UNIT.match(str(node.get("title", "")))
+    return found[1] if found and found[1] != "UTC" else ""
 
 
 def _nodes(

@@ -181,6 +181,7 @@ class Level1Step(IrisStep):
             model.chi2 = result.chi2
         if self.events:
             model.events = result.events
+        model.telemetry = exposure.telemetry
         model.meta.data_level = 1
         model.meta.calibration_software_version = __version__
         self._record(model, exposure, stages, (started, utc(), time.perf_counter() - clock))
@@ -401,7 +402,7 @@ class Level1Step(IrisStep):
             if reftype == "gain":
                 stages.done("gain", "gain", source="reference")
             return np.ascontiguousarray(planes[0], np.float32)
-        value = exposure.header.get(keyword)
+        value = exposure.header.get(keyword, exposure.first.header.get(keyword))
         if not is_usable_nominal(exposure.header, keyword):
             got = "nothing" if value is None else value
             first = exposure.ramps[0][0].path

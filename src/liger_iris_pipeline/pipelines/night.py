@@ -467,15 +467,16 @@ def _reduce_products(
             complaint(path, "DATALVL", level, "members of level 0, 1 or 2", "associate other files")
         )
     steps = {step: {"skip": True} for step in skipped if step in recipe.step_defs}
-    out.mkdir(parents=True, exist_ok=True)
-    pipeline = recipe(
-        **common,
-        **overrides_for(recipe, overrides),
-        save_results=True,
-        output_dir=str(out),
-        steps=steps,
-    )
-    model = pipeline.run(str(path))
+    with _nothing_left_after_failure(out, [f"{name}.fits", f"{name}_cat.ecsv"]):
+        out.mkdir(parents=True, exist_ok=True)
+        pipeline = recipe(
+            **common,
+            **overrides_for(recipe, overrides),
+            save_results=True,
+            output_dir=str(out),
+            steps=steps,
+        )
+        model = pipeline.run(str(path))
     return (
         _level3_products(out, name) if level == 2 else [out / file_name(model.header_mapping(), 2)]
     )

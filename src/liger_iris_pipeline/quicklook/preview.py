@@ -13,6 +13,7 @@ from astropy.visualization import AsinhStretch, ZScaleInterval
 from PIL import Image
 
 from liger_iris_pipeline.errors import ProductError, complaint
+from liger_iris_pipeline.models.fitsfile import Fault, open_stream, survey
 
 __all__ = ["draw_mosaics", "picture", "write_preview"]
 
@@ -65,6 +66,9 @@ def picture(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _image_of(path: Path) -> npt.NDArray[Any]:
     """Find the picture in a FITS file: SCI, else the first HDU with pixels; a cube's last read minus its first."""
     try:
+        stream, size = open_stream(path)
+        with stream:
+            survey(stream, size)
         with fits.open(path, memmap=False) as hdus:
             hdu = (
                 hdus["SCI"]
@@ -73,6 +77,8 @@ def _image_of(path: Path) -> npt.NDArray[Any]:
             )
             data = None if hdu is None else hdu.data
             bad = hdus["DQ"].data & 1 if "DQ" in hdus else None
+    except Fault as fault:
+        raise fault.as_error(path, ProductError) from fault
     except OSError as error:
         raise ProductError(
             complaint(path, "file", str(error), "a FITS file", "check the path")

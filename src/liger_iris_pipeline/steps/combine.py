@@ -16,6 +16,7 @@ from liger_iris_pipeline.algorithms.frame import TanWcs, wcs_from_header
 from liger_iris_pipeline.algorithms.mosaic import Drizzler, frame_weight, output_grid, pixel_map
 from liger_iris_pipeline.calibration import sha256_of
 from liger_iris_pipeline.errors import ProductError, complaint
+from liger_iris_pipeline.models.merging import merge_frames
 from liger_iris_pipeline.steps.base import IrisStep
 
 __all__ = ["CombineStep"]
@@ -82,7 +83,9 @@ class CombineStep(IrisStep):
                 scale=float(10.0 ** (0.4 * ratio)) if np.isfinite(ratio) else 1.0,
                 flat_id=member.flat,
             )
-        mosaic = models.ImagerMosaicModel.from_header(self._header(members))
+        header, table = self._header(members)
+        mosaic = models.ImagerMosaicModel.from_header(header)
+        mosaic.members = table
         mosaic.set_mosaic(drizzler.finish())
         mosaic.set_wcs(grid)
         self._describe(mosaic, members, zero_points)
@@ -127,14 +130,11 @@ class CombineStep(IrisStep):
                     raise ProductError(complaint(member.path, key, got, expected, remedy))
 
     @staticmethod
-    def _header(members: Sequence[_Member]) -> fits.Header:
-        """Take the first frame's header without what holds for that frame alone."""
-        header = members[0].cards.copy()
-        detectors = {member.header.get("DETECTOR") for member in members}
-        for key in [key for key in header if key.startswith(("S_", "SKY", "DET_ID", "SUB"))]:
-            del header[key]
-        for key in ("REFPIX", "NOUTPUTS", "DTOTOFF1", "DTOTOFF2", "DITHNO"):
-            header.remove(key, ignore_missing=True)
+    def _header(members: Sequence[_Member]) -> tuple[fits.Header, Any]:
+        """Merge the headers of the frames; list what varies between them."""
+        ordered = sorted(members, key=_time_order)
+        header, table = merge_frames([m.cards for m in ordered], [m.path.name for m in ordered])
+        detectors = {str(member.header.get("DETECTOR")) for member in members}
         header["DETECTOR"] = "MULTIPLE" if len(detectors) > 1 else detectors.pop()
         ends = [m.header["MJD-END"] for m in members if m.header.get("MJD-END") is not None]
         if ends:
@@ -144,7 +144,7 @@ class CombineStep(IrisStep):
         known = [float(value) for value in times if isinstance(value, int | float)]
         if len(known) == len(times):
             header["EXPTIME"] = sum(known)
-        return header
+        return header, table
 
     @staticmethod
     def _describe(mosaic: Any, members: Sequence[_Member], zero_points: Any) -> None:
@@ -155,6 +155,18 @@ class CombineStep(IrisStep):
         mosaic.meta.photometry.zero_point_vega = _or_none(zero_points[1])
         mosaic.add_calibrations(dict.fromkeys(row for m in members for row in m.calibrations))
         mosaic.add_inputs((m.path.name, sha256_of(m.path)) for m in members)
+
+
+def _time_order(member: _Member) -> tuple[float, int, str]:
+    """Give the place of a frame in time."""
+    header = member.header
+    number = header.get("EXP_NO")
+    start = _or_nan(header.get("MJD-OBS"))
+    return (
+        start if np.isfinite(start) else -np.inf,
+        number if isinstance(number, int) else 0,
+        str(header.get("DETECTOR")),
+    )
 
 
 def _or_nan(value: float | None) -> float:
