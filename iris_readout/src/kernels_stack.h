@@ -27,8 +27,11 @@ typedef float vnarrow __attribute__((vector_size(IRIS_VECTOR / 2)));
 
 enum {
 	D = V / 2, /* doubles of a vector */
-	W = U * D  /* lanes clipped together */
+	P = 4,     /* vectors side by side: sums wait for each other */
+	W = P * D  /* lanes clipped together */
 };
+
+#define FOR_P for (int u = 0; u < P; u++)
 
 /* --- doubles ------------------------------------------------------------- */
 
@@ -168,10 +171,10 @@ INLINE void sort_columns(float *column, size_t n, size_t lanes)
 typedef struct clipped {
 	size_t n;             /* frames */
 	const float *sorted;  /* columns; what is no value is infinite */
-	vlong first[U], count[U]; /* values still in: a run of the sorted ones */
-	vdouble low[U], high[U];  /* they lie between these */
-	vdouble last_low[U], last_high[U]; /* limits of the last pass */
-	vdouble centre[U];        /* their median */
+	vlong first[P], count[P]; /* values still in: a run of the sorted ones */
+	vdouble low[P], high[P];  /* they lie between these */
+	vdouble last_low[P], last_high[P]; /* limits of the last pass */
+	vdouble centre[P];        /* their median */
 	bool full;                /* all values of all lanes are in */
 } clipped;
 
@@ -187,7 +190,7 @@ INLINE void count_values(clipped *c)
 	vlong missing = all_long(0);
 	size_t k;
 
-	FOR_U {
+	FOR_P {
 		missing |= ~are_in(widen(c->sorted + u * D), c->low[u],
 				   c->high[u]);
 		missing |= ~are_in(widen(top + u * D), c->low[u], c->high[u]);
@@ -197,10 +200,10 @@ INLINE void count_values(clipped *c)
 	c->full = !any_long(missing);
 	if (c->full)
 		return;
-	FOR_U
+	FOR_P
 		c->count[u] = all_long(0);
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 
 			c->first[u] -= (vlong)(x < c->low[u]);
@@ -209,67 +212,67 @@ INLINE void count_values(clipped *c)
 }
 
 /* Median of `count` sorted values from `first` on; 0.5 (a + b) of two. */
-INLINE void find_median(const float *sorted, size_t n, const vlong first[U],
-			const vlong count[U], bool full, vdouble median[U])
+INLINE void find_median(const float *sorted, size_t n, const vlong first[P],
+			const vlong count[P], bool full, vdouble median[P])
 {
-	vlong a[U], b[U];
-	vdouble x[U], y[U];
+	vlong a[P], b[P];
+	vdouble x[P], y[P];
 	size_t k;
 
 	if (full) {
-		FOR_U
+		FOR_P
 			median[u] = 0.5
 				* (widen(sorted + (n - 1) / 2 * L + u * D)
 				   + widen(sorted + n / 2 * L + u * D));
 		return;
 	}
-	FOR_U {
+	FOR_P {
 		a[u] = first[u] + half_of(count[u] - 1);
 		b[u] = first[u] + half_of(count[u]);
 		x[u] = y[u] = all_double(0.0);
 	}
 	for (k = 0; k < n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble value = widen(sorted + k * L + u * D);
 			const vlong at = all_long((int64_t)k);
 
 			x[u] += only_double(a[u] == at, value);
 			y[u] += only_double(b[u] == at, value);
 		}
-	FOR_U
+	FOR_P
 		median[u] = 0.5 * (x[u] + y[u]);
 }
 
 /* Standard deviation of the values that are in, about their mean. */
-INLINE void deviation_lanes(const clipped *c, bool full, vdouble sigma[U])
+INLINE void deviation_lanes(const clipped *c, bool full, vdouble sigma[P])
 {
-	vdouble mean[U], square[U];
+	vdouble mean[P], square[P];
 	size_t k;
 
-	FOR_U
+	FOR_P
 		mean[u] = square[u] = all_double(0.0);
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 
 			mean[u] += full ? x : only_double(
 				are_in(x, c->low[u], c->high[u]), x);
 		}
-	FOR_U
+	FOR_P
 		mean[u] = mean[u] / number(c->count[u]);
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 			const vdouble d = x - mean[u];
 
 			square[u] += full ? d * d : only_double(
 				are_in(x, c->low[u], c->high[u]), d * d);
 		}
-	FOR_U
+	FOR_P
 		sigma[u] = root(square[u] / number(c->count[u]));
 }
 
-static void standard_deviation(const clipped *c, vdouble sigma[U])
+static void standard_deviation(const clipped *c, vdouble sigma[P])
 {
 	if (c->full)
 		deviation_lanes(c, true, sigma);
@@ -280,17 +283,17 @@ static void standard_deviation(const clipped *c, vdouble sigma[U])
 /* Root of the median variance of the values that are in; 0 without any. */
 static void expected_sigma(const clipped *c, const float *value,
 			   const float *variance, float *room,
-			   vdouble sigma[U])
+			   vdouble sigma[P])
 {
-	const vlong none[U] = {0};
+	const vlong none[P] = {0};
 	size_t f;
 
-	FOR_U
+	FOR_P
 		sigma[u] = all_double(0.0);
 	if (variance == NULL)
 		return;
 	for (f = 0; f < c->n; f++)
-		FOR_U {
+		FOR_P {
 			const size_t at = f * L + (size_t)u * D;
 			const vlong in = are_in(widen(value + at), c->low[u],
 						c->high[u]);
@@ -301,7 +304,7 @@ static void expected_sigma(const clipped *c, const float *value,
 		}
 	sort_columns(room, c->n, W);
 	find_median(room, c->n, none, c->count, c->full, sigma);
-	FOR_U {
+	FOR_P {
 		const vdouble v = only_double(sigma[u] > 0.0, sigma[u]);
 
 		sigma[u] = root(v);
@@ -309,14 +312,14 @@ static void expected_sigma(const clipped *c, const float *value,
 }
 
 /* Median absolute deviation of the values that are in, about their median. */
-static void median_deviation(const clipped *c, float *room, vdouble result[U])
+static void median_deviation(const clipped *c, float *room, vdouble result[P])
 {
-	const vlong none[U] = {0};
+	const vlong none[P] = {0};
 	const vlong sign = (vlong)all_double(-0.0);
 	size_t k;
 
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const size_t at = k * L + (size_t)u * D;
 			const vdouble x = widen(c->sorted + at);
 			const vlong in = are_in(x, c->low[u], c->high[u]);
@@ -331,13 +334,13 @@ static void median_deviation(const clipped *c, float *room, vdouble result[U])
 }
 
 /* Whether a value lies further than `limit` from the centre, in any lane. */
-static bool some_beyond(const clipped *c, const vdouble limit[U])
+static bool some_beyond(const clipped *c, const vdouble limit[P])
 {
 	vlong beyond = all_long(0);
 	size_t k;
 
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 
 			beyond |= are_in(x, c->low[u], c->high[u])
@@ -354,18 +357,18 @@ static bool some_beyond(const clipped *c, const vdouble limit[U])
  */
 static void robust_sigma(const iris_stack_job *job, const clipped *c,
 			 const float *value, const float *variance,
-			 float *room, vdouble sigma[U])
+			 float *room, vdouble sigma[P])
 {
 	const vdouble clip = all_double(job->options->clip);
-	vdouble limit[U], spread[U];
+	vdouble limit[P], spread[P];
 
 	expected_sigma(c, value, variance, room, sigma);
-	FOR_U
+	FOR_P
 		limit[u] = clip * sigma[u];
 	if (!some_beyond(c, limit))
 		return;
 	median_deviation(c, room, spread);
-	FOR_U {
+	FOR_P {
 		const vdouble most = IRIS_FEW_EXCESS * sigma[u];
 		const vlong few = (vlong)(c->count[u] < all_long(IRIS_FEW))
 			& (vlong)(sigma[u] > 0.0);
@@ -383,13 +386,13 @@ INLINE void set_limits(const iris_stack_job *job, clipped *c,
 		       const float *value, const float *variance, float *room)
 {
 	const bool robust = job->options->rule == IRIS_CLIP_ROBUST;
-	vdouble sigma[U];
+	vdouble sigma[P];
 
 	if (robust)
 		robust_sigma(job, c, value, variance, room, sigma);
 	else
 		standard_deviation(c, sigma);
-	FOR_U {
+	FOR_P {
 		const vdouble wide = all_double(job->options->clip) * sigma[u];
 		/* Of two values none is the odd one. */
 		const vlong spared = (vlong)(c->count[u] < all_long(3))
@@ -419,25 +422,25 @@ static uint64_t clip_lanes(const iris_stack_job *job, clipped *c,
 	uint64_t changed = 0;
 	size_t pass;
 
-	FOR_U {
+	FOR_P {
 		c->low[u] = c->last_low[u] = all_double(-(double)FLT_MAX);
 		c->high[u] = c->last_high[u] = all_double((double)FLT_MAX);
 	}
 	count_values(c);
 	for (pass = 0; pass < passes; pass++) {
 		const bool full = c->full;
-		vlong before[U];
+		vlong before[P];
 
 		find_median(c->sorted, c->n, c->first, c->count, full,
 			    c->centre);
 		set_limits(job, c, value, variance, room);
-		FOR_U
+		FOR_P
 			before[u] = c->count[u];
 		count_values(c);
 		if (full && c->full)
 			return 0;
 		changed = 0;
-		FOR_U
+		FOR_P
 			for (int l = 0; l < D; l++)
 				changed |= (uint64_t)(c->count[u][l]
 						      != before[u][l])
@@ -463,7 +466,7 @@ static void keep_limits(const iris_stack_job *job, const clipped *c,
 {
 	const bool robust = job->options->rule == IRIS_CLIP_ROBUST;
 
-	FOR_U {
+	FOR_P {
 		const vdouble low = robust ? c->low[u] : c->last_low[u];
 		const vdouble high = robust ? c->high[u] : c->last_high[u];
 
@@ -564,11 +567,11 @@ static void clip_columns(const iris_stack_job *job, columns *k)
 /* --- sums over W lanes --------------------------------------------------- */
 
 typedef struct sums_of {
-	vdouble value[U], variance[U];                 /* equal weights */
-	vdouble weight[U], weighted[U], propagated[U]; /* 1 / read noise^2 */
-	vdouble square[U]; /* of the distances from the mean */
-	vdouble n[U], mean[U];
-	vlong plain[U];    /* some weight cannot be had: all are equal */
+	vdouble value[P], variance[P];                 /* equal weights */
+	vdouble weight[P], weighted[P], propagated[P]; /* 1 / read noise^2 */
+	vdouble square[P]; /* of the distances from the mean */
+	vdouble n[P], mean[P];
+	vlong plain[P];    /* some weight cannot be had: all are equal */
 } sums_of;
 
 /* Which values are used, 1 or 0, into the room. */
@@ -577,7 +580,7 @@ INLINE void mark_used(const columns *k, const clipped *c, size_t lane)
 	size_t f;
 
 	for (f = 0; f < k->n; f++)
-		FOR_U {
+		FOR_P {
 			const size_t at = f * L + lane + (size_t)u * D;
 			const vlong in = are_in(widen(k->value + at),
 						c->low[u], c->high[u]);
@@ -592,20 +595,20 @@ INLINE void add_values(const clipped *c, bool full, sums_of *s)
 {
 	size_t k;
 
-	FOR_U {
+	FOR_P {
 		s->value[u] = s->variance[u] = s->weight[u] = s->weighted[u]
 			= s->propagated[u] = s->square[u] = all_double(0.0);
 		s->plain[u] = all_long(0);
 		s->n[u] = number(c->count[u]);
 	}
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 
 			s->value[u] += full ? x : only_double(
 				are_in(x, c->low[u], c->high[u]), x);
 		}
-	FOR_U
+	FOR_P
 		s->mean[u] = s->value[u] / s->n[u];
 }
 
@@ -616,7 +619,7 @@ INLINE void add_weighted(const columns *k, const clipped *c, size_t lane,
 	size_t f;
 
 	for (f = 0; f < k->n; f++)
-		FOR_U {
+		FOR_P {
 			const size_t at = f * L + lane + (size_t)u * D;
 			const vdouble x = widen(k->value + at);
 			const vlong in = are_in(x, c->low[u], c->high[u]);
@@ -631,7 +634,7 @@ INLINE void add_weighted(const columns *k, const clipped *c, size_t lane,
 			s->variance[u] += v;
 			s->propagated[u] += w * w * v;
 		}
-	FOR_U
+	FOR_P
 		s->mean[u] = choose_double(s->plain[u], s->mean[u],
 					   s->weighted[u] / s->weight[u]);
 }
@@ -641,7 +644,7 @@ INLINE void add_squares(const clipped *c, sums_of *s)
 	size_t k;
 
 	for (k = 0; k < c->n; k++)
-		FOR_U {
+		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 			const vdouble d = x - s->mean[u];
 
@@ -668,7 +671,7 @@ INLINE vdouble raised(const iris_stack_job *job, const sums_of *s, int u,
 /* Mean of a group and its variance; without a value neither is a number. */
 INLINE void average_lanes(const iris_stack_job *job, const columns *k,
 			  const clipped *c, size_t lane, sums_of *s,
-			  vdouble variance[U])
+			  vdouble variance[P])
 {
 	const bool known = k->read != NULL;
 	const bool raise = known && job->options->excess != NULL;
@@ -683,7 +686,7 @@ INLINE void average_lanes(const iris_stack_job *job, const columns *k,
 		return;
 	if (raise || !known)
 		add_squares(c, s);
-	FOR_U {
+	FOR_P {
 		const vdouble n = s->n[u];
 
 		if (!known) {
@@ -700,10 +703,10 @@ INLINE void average_lanes(const iris_stack_job *job, const columns *k,
 }
 
 /* The median in the place of the mean; its variance is pi / 2 of it from 3 on. */
-INLINE void take_median(const clipped *c, sums_of *s, vdouble variance[U])
+INLINE void take_median(const clipped *c, sums_of *s, vdouble variance[P])
 {
 	find_median(c->sorted, c->n, c->first, c->count, c->full, s->mean);
-	FOR_U
+	FOR_P
 		variance[u] = variance[u] * choose_double(
 			(vlong)(s->n[u] > 2.0), all_double(1.5707963267948966),
 			all_double(1.0));
@@ -713,13 +716,13 @@ INLINE void take_median(const clipped *c, sums_of *s, vdouble variance[U])
 static void combine_lanes(const iris_stack_job *job, columns *k, size_t lane,
 			  bool marked)
 {
-	vdouble variance[U];
+	vdouble variance[P];
 	clipped c;
 	sums_of s;
 
 	c.n = k->n;
 	c.sorted = k->sorted + lane;
-	FOR_U {
+	FOR_P {
 		memcpy(&c.low[u], k->limits.low + lane + u * D, sizeof(vdouble));
 		memcpy(&c.high[u], k->limits.high + lane + u * D,
 		       sizeof(vdouble));
@@ -733,7 +736,7 @@ static void combine_lanes(const iris_stack_job *job, columns *k, size_t lane,
 	average_lanes(job, k, &c, lane, &s, variance);
 	if (job->options->centre == IRIS_CENTRE_MEDIAN)
 		take_median(&c, &s, variance);
-	FOR_U {
+	FOR_P {
 		const vlong none = (vlong)(s.n[u] <= 0.0);
 		const vdouble nan = all_double((double)NAN);
 		const size_t at = lane + (size_t)u * D;

@@ -166,7 +166,9 @@ def _options(options: dict[str, Any], count: int) -> tuple[dict[str, Any], tuple
     }  # fmt: skip
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise InvalidTypeError(f"stack: got option {unknown[0]}, expected one of {', '.join(known)}")
+        raise InvalidTypeError(
+            f"stack: got option {unknown[0]}, expected one of {', '.join(known)}"
+        )
     given = {**known, **options}
     structure = lib.StackOptions()
     structure.clip = as_number("clip", given["clip"])

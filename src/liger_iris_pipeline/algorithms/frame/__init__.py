@@ -2,8 +2,10 @@
 
 from liger_iris_pipeline.algorithms.frame.bad_pixels import flag_bad_pixels
 from liger_iris_pipeline.algorithms.frame.combine import (
+    Bands,
     Combined,
     Reference,
+    combine_bands,
     combine_stack,
     make_dark,
     make_flat,
@@ -27,11 +29,13 @@ from liger_iris_pipeline.algorithms.frame.wcs import (
 )
 
 __all__ = [
+    "Bands",
     "Combined",
     "Pointing",
     "Reference",
     "Sky",
     "TanWcs",
+    "combine_bands",
     "combine_stack",
     "constant_sky",
     "divide_flat",
