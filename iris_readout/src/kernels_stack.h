@@ -35,16 +35,29 @@ enum {
 
 /* --- doubles ------------------------------------------------------------- */
 
+/* The compiler converts no more than two at a time by itself. */
 static inline vdouble widen(const float *lanes)
 {
+#if defined(__AVX512F__) && IRIS_VECTOR == 64
+	return (vdouble)_mm512_cvtps_pd(_mm256_load_ps(lanes));
+#elif defined(__AVX__) && IRIS_VECTOR == 32
+	return (vdouble)_mm256_cvtps_pd(_mm_load_ps(lanes));
+#else
 	const vnarrow value = *(const vnarrow *)(const void *)lanes;
 
 	return __builtin_convertvector(value, vdouble);
+#endif
 }
 
 static inline void narrow(float *lanes, vdouble value)
 {
+#if defined(__AVX512F__) && IRIS_VECTOR == 64
+	_mm256_store_ps(lanes, _mm512_cvtpd_ps((__m512d)value));
+#elif defined(__AVX__) && IRIS_VECTOR == 32
+	_mm_store_ps(lanes, _mm256_cvtpd_ps((__m256d)value));
+#else
 	*(vnarrow *)(void *)lanes = __builtin_convertvector(value, vnarrow);
+#endif
 }
 
 static inline vdouble all_double(double value)
