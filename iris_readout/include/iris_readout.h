@@ -449,7 +449,7 @@ IRIS_API void iris_stack_options_init(iris_stack_options *options);
  * where none was used.  At most 65535 frames.
  *
  * Pixels are independent: bands of rows may be combined one by one.  Memory is
- * 2048 bytes per frame and thread, allocated and given back by the call.
+ * 2560 bytes per frame and thread, allocated and given back by the call.
  * message (may be NULL) receives up to size bytes of detail on failure.
  */
 IRIS_API iris_status iris_stack(const iris_stack_options *options,

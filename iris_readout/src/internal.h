@@ -257,7 +257,7 @@ typedef struct iris_kernels {
 	/* Sums of `count` reads to means; usable reads to resultants. */
 	void (*fold_means)(iris_block *block, const size_t *count, size_t n,
 			   float *charge);
-	/* Pixels [first, first + count) of a stack; scratch (8 nframe, LANES). */
+	/* Pixels [first, first + count) of a stack; scratch (10 nframe, LANES). */
 	void (*combine_stack)(const iris_stack_job *job, size_t first,
 			      size_t count, float *scratch);
 } iris_kernels;
@@ -294,7 +294,7 @@ typedef struct iris_workspace {
 	float *maps;      /* (IRIS_NMAP, IRIS_STAGED) of the same stretch */
 	iris_references references; /* in maps */
 	float *charge;  /* (capacity, LANES) */
-	float *scratch; /* (3 capacity, LANES); of a stack (8 nframe, LANES) */
+	float *scratch; /* (3 capacity, LANES); of a stack (10 nframe, LANES) */
 	iris_pixel pixel;
 	double *sweep;  /* (6 capacity) scratch of the double-precision fit */
 	iris_jump *jumps; /* (capacity) */

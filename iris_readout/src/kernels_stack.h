@@ -27,7 +27,7 @@ typedef float vnarrow __attribute__((vector_size(IRIS_VECTOR / 2)));
 
 enum {
 	D = V / 2, /* doubles of a vector */
-	P = 4,     /* vectors side by side: sums wait for each other */
+	P = 2,     /* vectors side by side: hides additions */
 	W = P * D  /* lanes clipped together */
 };
 
@@ -188,6 +188,7 @@ typedef struct clipped {
 	vdouble low[P], high[P];  /* they lie between these */
 	vdouble last_low[P], last_high[P]; /* limits of the last pass */
 	vdouble centre[P];        /* their median */
+	vdouble mean[P], square[P]; /* and, by the rule of sigma, these */
 	bool full;                /* all values of all lanes are in */
 } clipped;
 
@@ -256,41 +257,47 @@ INLINE void find_median(const float *sorted, size_t n, const vlong first[P],
 		median[u] = 0.5 * (x[u] + y[u]);
 }
 
-/* Standard deviation of the values that are in, about their mean. */
-INLINE void deviation_lanes(const clipped *c, bool full, vdouble sigma[P])
+/* Mean of the values that are in, summed in ascending order. */
+INLINE void find_mean(clipped *c, bool full)
 {
-	vdouble mean[P], square[P];
 	size_t k;
 
 	FOR_P
-		mean[u] = square[u] = all_double(0.0);
+		c->mean[u] = all_double(0.0);
 	for (k = 0; k < c->n; k++)
 		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
 
-			mean[u] += full ? x : only_double(
+			c->mean[u] += full ? x : only_double(
 				are_in(x, c->low[u], c->high[u]), x);
 		}
 	FOR_P
-		mean[u] = mean[u] / number(c->count[u]);
+		c->mean[u] = c->mean[u] / number(c->count[u]);
+}
+
+/* Sum of the squares of their distances from that. */
+INLINE void find_square(clipped *c, bool full)
+{
+	size_t k;
+
+	FOR_P
+		c->square[u] = all_double(0.0);
 	for (k = 0; k < c->n; k++)
 		FOR_P {
 			const vdouble x = widen(c->sorted + k * L + u * D);
-			const vdouble d = x - mean[u];
+			const vdouble d = x - c->mean[u];
 
-			square[u] += full ? d * d : only_double(
+			c->square[u] += full ? d * d : only_double(
 				are_in(x, c->low[u], c->high[u]), d * d);
 		}
-	FOR_P
-		sigma[u] = root(square[u] / number(c->count[u]));
 }
 
-static void standard_deviation(const clipped *c, vdouble sigma[P])
+INLINE void standard_deviation(clipped *c, bool full, vdouble sigma[P])
 {
-	if (c->full)
-		deviation_lanes(c, true, sigma);
-	else
-		deviation_lanes(c, false, sigma);
+	find_mean(c, full);
+	find_square(c, full);
+	FOR_P
+		sigma[u] = root(c->square[u] / number(c->count[u]));
 }
 
 /* Root of the median variance of the values that are in; 0 without any. */
@@ -394,17 +401,12 @@ static void robust_sigma(const iris_stack_job *job, const clipped *c,
 	}
 }
 
-/* Half the width that values may have about the centre. */
+/* Values must not lie further than clip sigma from the centre. */
 INLINE void set_limits(const iris_stack_job *job, clipped *c,
-		       const float *value, const float *variance, float *room)
+		       const vdouble sigma[P])
 {
 	const bool robust = job->options->rule == IRIS_CLIP_ROBUST;
-	vdouble sigma[P];
 
-	if (robust)
-		robust_sigma(job, c, value, variance, room, sigma);
-	else
-		standard_deviation(c, sigma);
 	FOR_P {
 		const vdouble wide = all_double(job->options->clip) * sigma[u];
 		/* Of two values none is the odd one. */
@@ -424,213 +426,131 @@ INLINE void set_limits(const iris_stack_job *job, clipped *c,
 	}
 }
 
-/*
- * Take out values far from the median until none is left that is, at most
- * `passes` times.  Returns the lanes that changed last, a bit each.
- */
-static uint64_t clip_lanes(const iris_stack_job *job, clipped *c,
-			   const float *value, const float *variance,
-			   float *room, size_t passes)
+INLINE void start_clipping(clipped *c)
 {
-	uint64_t changed = 0;
-	size_t pass;
-
 	FOR_P {
 		c->low[u] = c->last_low[u] = all_double(-(double)FLT_MAX);
 		c->high[u] = c->last_high[u] = all_double((double)FLT_MAX);
 	}
-	count_values(c);
-	for (pass = 0; pass < passes; pass++) {
-		const bool full = c->full;
-		vlong before[P];
-
-		find_median(c->sorted, c->n, c->first, c->count, full,
-			    c->centre);
-		set_limits(job, c, value, variance, room);
-		FOR_P
-			before[u] = c->count[u];
-		count_values(c);
-		if (full && c->full)
-			return 0;
-		changed = 0;
-		FOR_P
-			for (int l = 0; l < D; l++)
-				changed |= (uint64_t)(c->count[u][l]
-						      != before[u][l])
-					<< (u * D + l);
-		if (changed == 0)
-			return 0;
-	}
-	return changed;
 }
 
-/* Limits of the values that are used. */
-typedef struct limits {
-	_Alignas(64) double low[L], high[L];
-} limits;
-
 /*
- * By the rule of sigma they are those of the last pass alone, as
+ * Take out values far from the median until none is left that is.  By the rule
+ * of sigma those between the limits of the last pass are used, as
  * astropy.stats.sigma_clip has it: what an earlier one took out comes back
  * where they allow.
  */
-static void keep_limits(const iris_stack_job *job, const clipped *c,
-			limits *to)
+static void clip_lanes(const iris_stack_job *job, clipped *c,
+		       const float *value, const float *variance, float *room)
 {
 	const bool robust = job->options->rule == IRIS_CLIP_ROBUST;
+	size_t pass;
 
-	FOR_P {
-		const vdouble low = robust ? c->low[u] : c->last_low[u];
-		const vdouble high = robust ? c->high[u] : c->last_high[u];
+	start_clipping(c);
+	count_values(c);
+	for (pass = 0; pass < job->options->iterations; pass++) {
+		vlong before[P], changed = all_long(0);
+		vdouble sigma[P];
 
-		memcpy(to->low + u * D, &low, sizeof(low));
-		memcpy(to->high + u * D, &high, sizeof(high));
+		find_median(c->sorted, c->n, c->first, c->count, c->full,
+			    c->centre);
+		if (robust)
+			robust_sigma(job, c, value, variance, room, sigma);
+		else
+			standard_deviation(c, c->full, sigma);
+		set_limits(job, c, sigma);
+		FOR_P
+			before[u] = c->count[u];
+		count_values(c);
+		FOR_P
+			changed |= c->count[u] != before[u];
+		if (!any_long(changed))
+			break;
 	}
+	FOR_P {
+		c->low[u] = robust ? c->low[u] : c->last_low[u];
+		c->high[u] = robust ? c->high[u] : choose_double(
+			(vlong)(c->last_high[u] <= (double)FLT_MAX),
+			c->last_high[u], all_double((double)FLT_MAX));
+	}
+	count_values(c);
 }
 
-/* --- blocks -------------------------------------------------------------- */
+/*
+ * Lanes of which some value is not there, or may be clipped in a first pass.
+ * By the robust rule sigma is not below the root of the least variance.
+ */
+INLINE void find_odd(const iris_stack_job *job, clipped *c,
+		     const float *variance, vlong odd[P])
+{
+	const float *top = c->sorted + (c->n - 1) * L;
+	vdouble sigma[P];
+	size_t f;
+
+	start_clipping(c);
+	FOR_P {
+		c->count[u] = all_long((int64_t)c->n);
+		c->first[u] = all_long(0);
+		odd[u] = (vlong)(widen(top + u * D) > (double)FLT_MAX);
+		sigma[u] = all_double(0.0);
+	}
+	c->full = true;
+	if (job->options->iterations == 0)
+		return;
+	find_median(c->sorted, c->n, c->first, c->count, true, c->centre);
+	if (job->options->rule == IRIS_CLIP_SIGMA)
+		standard_deviation(c, true, sigma);
+	else if (variance != NULL) {
+		FOR_P
+			sigma[u] = widen(variance + u * D);
+		for (f = 1; f < c->n; f++)
+			FOR_P {
+				const vdouble v = widen(variance + f * L
+							+ u * D);
+
+				sigma[u] = choose_double((vlong)(v < sigma[u]),
+							 v, sigma[u]);
+			}
+		FOR_P
+			sigma[u] = root(only_double((vlong)(sigma[u] > 0.0),
+						    sigma[u]));
+	}
+	set_limits(job, c, sigma);
+	FOR_P {
+		odd[u] |= (vlong)(widen(c->sorted + u * D) < c->last_low[u])
+			| (vlong)(widen(top + u * D) > c->last_high[u]);
+	}
+	start_clipping(c);
+}
+
+/* --- means of P lanes ---------------------------------------------------- */
 
 /* Columns of a block, and what comes of it. */
 typedef struct columns {
 	size_t n;
 	float *value, *sorted, *room;
 	float *read, *variance; /* of read noise and whole; NULL: not known */
-	float *few;             /* three columns of lanes that are clipped on */
-	limits limits;
 	_Alignas(64) float result[L], spread[L], count[L];
+	_Alignas(64) double low[L], high[L]; /* of the values used */
 } columns;
 
-/* Columns `from` of the lanes of a list; lanes without a value at its end. */
-static void gather(float *to, const float *from, size_t n,
-		   const unsigned char *list, size_t count)
-{
-	size_t f, i;
+/* Sums over the used values of each lane, with weights 1 / read noise^2. */
+typedef struct weighted {
+	vdouble weight[P], value[P], propagated[P];
+	vdouble variance[P]; /* without weights */
+	vlong plain[P];      /* some weight cannot be had: all are equal */
+} weighted;
 
-	for (f = 0; f < n; f++) {
-		for (i = 0; i < count; i++)
-			to[f * L + i] = from[f * L + list[i]];
-		for (; i % W != 0; i++)
-			to[f * L + i] = HUGE_VALF;
-	}
-}
-
-/* Clip the lanes of a list from the beginning, in groups of their own. */
-static void clip_on(const iris_stack_job *job, columns *k,
-		    const unsigned char *list, size_t count)
-{
-	const size_t size = k->n * L;
-	const bool robust = job->options->rule == IRIS_CLIP_ROBUST;
-	float *variance = k->read != NULL && robust ? k->few + 2 * size : NULL;
-	size_t lane, i;
-	limits own;
-
-	gather(k->few, k->sorted, k->n, list, count);
-	if (robust)
-		gather(k->few + size, k->value, k->n, list, count);
-	if (variance != NULL)
-		gather(variance, k->variance, k->n, list, count);
-	for (lane = 0; lane < count; lane += W) {
-		clipped c;
-
-		c.n = k->n;
-		c.sorted = k->few + lane;
-		(void)clip_lanes(job, &c, k->few + size + lane,
-				 variance != NULL ? variance + lane : NULL,
-				 k->room + lane, job->options->iterations);
-		keep_limits(job, &c, &own);
-		for (i = 0; i < W && lane + i < count; i++) {
-			k->limits.low[list[lane + i]] = own.low[i];
-			k->limits.high[list[lane + i]] = own.high[i];
-		}
-	}
-}
-
-/*
- * Set the limits of all lanes.  Few lanes change in the first pass; they go on
- * together, so that the others need not wait for them.
- */
-static void clip_columns(const iris_stack_job *job, columns *k)
-{
-	const size_t passes = job->options->iterations;
-	unsigned char list[L];
-	size_t count = 0, lane, l;
-
-	for (lane = 0; lane < L; lane += W) {
-		uint64_t changed;
-		limits own;
-		clipped c;
-
-		c.n = k->n;
-		c.sorted = k->sorted + lane;
-		changed = clip_lanes(job, &c, k->value + lane,
-				     k->read != NULL ? k->variance + lane
-				     : NULL, k->room + lane,
-				     passes < 1 ? passes : 1);
-		keep_limits(job, &c, &own);
-		memcpy(k->limits.low + lane, own.low, W * sizeof(double));
-		memcpy(k->limits.high + lane, own.high, W * sizeof(double));
-		for (l = 0; changed != 0 && l < W; l++)
-			if (changed >> l & 1)
-				list[count++] = (unsigned char)(lane + l);
-	}
-	if (passes > 1 && count > 0)
-		clip_on(job, k, list, count);
-}
-
-/* --- sums over W lanes --------------------------------------------------- */
-
-typedef struct sums_of {
-	vdouble value[P], variance[P];                 /* equal weights */
-	vdouble weight[P], weighted[P], propagated[P]; /* 1 / read noise^2 */
-	vdouble square[P]; /* of the distances from the mean */
-	vdouble n[P], mean[P];
-	vlong plain[P];    /* some weight cannot be had: all are equal */
-} sums_of;
-
-/* Which values are used, 1 or 0, into the room. */
-INLINE void mark_used(const columns *k, const clipped *c, size_t lane)
+INLINE void add_weighted(const columns *k, const clipped *c, size_t lane,
+			 weighted *s)
 {
 	size_t f;
-
-	for (f = 0; f < k->n; f++)
-		FOR_P {
-			const size_t at = f * L + lane + (size_t)u * D;
-			const vlong in = are_in(widen(k->value + at),
-						c->low[u], c->high[u]);
-
-			narrow(k->room + at,
-			       only_double(in, all_double(1.0)));
-		}
-}
-
-/* Sums of the values that are used, in ascending order. */
-INLINE void add_values(const clipped *c, bool full, sums_of *s)
-{
-	size_t k;
 
 	FOR_P {
-		s->value[u] = s->variance[u] = s->weight[u] = s->weighted[u]
-			= s->propagated[u] = s->square[u] = all_double(0.0);
+		s->weight[u] = s->value[u] = s->propagated[u] = s->variance[u]
+			= all_double(0.0);
 		s->plain[u] = all_long(0);
-		s->n[u] = number(c->count[u]);
 	}
-	for (k = 0; k < c->n; k++)
-		FOR_P {
-			const vdouble x = widen(c->sorted + k * L + u * D);
-
-			s->value[u] += full ? x : only_double(
-				are_in(x, c->low[u], c->high[u]), x);
-		}
-	FOR_P
-		s->mean[u] = s->value[u] / s->n[u];
-}
-
-/* Sums with weights, frame after frame. */
-INLINE void add_weighted(const columns *k, const clipped *c, size_t lane,
-			 sums_of *s)
-{
-	size_t f;
-
 	for (f = 0; f < k->n; f++)
 		FOR_P {
 			const size_t at = f * L + lane + (size_t)u * D;
@@ -643,123 +563,191 @@ INLINE void add_weighted(const columns *k, const clipped *c, size_t lane,
 
 			s->plain[u] |= in & ~(vlong)(r > 0.0);
 			s->weight[u] += w;
-			s->weighted[u] += w * only_double(in, x);
+			s->value[u] += w * only_double(in, x);
 			s->variance[u] += v;
 			s->propagated[u] += w * w * v;
-		}
-	FOR_P
-		s->mean[u] = choose_double(s->plain[u], s->mean[u],
-					   s->weighted[u] / s->weight[u]);
-}
-
-INLINE void add_squares(const clipped *c, sums_of *s)
-{
-	size_t k;
-
-	for (k = 0; k < c->n; k++)
-		FOR_P {
-			const vdouble x = widen(c->sorted + k * L + u * D);
-			const vdouble d = x - s->mean[u];
-
-			s->square[u] += only_double(
-				are_in(x, c->low[u], c->high[u]), d * d);
 		}
 }
 
 /* Raise a variance to the scatter where that is larger than chance allows. */
-INLINE vdouble raised(const iris_stack_job *job, const sums_of *s, int u,
-		      vdouble variance)
+INLINE vdouble raised(const iris_stack_job *job, const clipped *c, int u,
+		      vdouble given, vdouble variance)
 {
-	const vdouble mean = s->variance[u] / s->n[u];
-	const vdouble ratio = s->square[u] / (s->n[u] - 1.0) / mean;
-	vdouble limit = s->n[u];
+	const vdouble n = number(c->count[u]);
+	const vdouble ratio = c->square[u] / (n - 1.0) / given;
+	vdouble limit = n;
 
 	for (int l = 0; l < D; l++)
-		limit[l] = job->options->excess[(size_t)limit[l]];
-	return choose_double((vlong)(s->n[u] > 1.0) & (vlong)(mean > 0.0)
+		limit[l] = job->options->excess[c->count[u][l]];
+	return choose_double((vlong)(n > 1.0) & (vlong)(given > 0.0)
 			     & (vlong)(ratio > limit),
 			     variance * ratio, variance);
 }
 
-/* Mean of a group and its variance; without a value neither is a number. */
-INLINE void average_lanes(const iris_stack_job *job, const columns *k,
-			  const clipped *c, size_t lane, sums_of *s,
-			  vdouble variance[P])
+/* Weighted mean and its variance in the place of the plain ones. */
+INLINE void weigh(const iris_stack_job *job, const columns *k, clipped *c,
+		  size_t lane, bool full, vdouble variance[P])
 {
-	const bool known = k->read != NULL;
-	const bool raise = known && job->options->excess != NULL;
+	const bool raise = job->options->excess != NULL;
+	weighted s;
 
-	if (c->full)
-		add_values(c, true, s);
-	else
-		add_values(c, false, s);
-	if (known)
-		add_weighted(k, c, lane, s);
-	if (job->out->variance == NULL)
-		return;
-	if (raise || !known)
-		add_squares(c, s);
+	add_weighted(k, c, lane, &s);
+	FOR_P
+		c->mean[u] = choose_double(s.plain[u], c->mean[u],
+					   s.value[u] / s.weight[u]);
+	if (raise)
+		find_square(c, full);
 	FOR_P {
-		const vdouble n = s->n[u];
+		const vdouble n = number(c->count[u]);
 
-		if (!known) {
-			variance[u] = s->square[u] / (n * (n - 1.0));
-			continue;
-		}
-		variance[u] = choose_double(s->plain[u],
-					    s->variance[u] / (n * n),
-					    s->propagated[u]
-					    / (s->weight[u] * s->weight[u]));
+		variance[u] = choose_double(s.plain[u],
+					    s.variance[u] / (n * n),
+					    s.propagated[u]
+					    / (s.weight[u] * s.weight[u]));
 		if (raise)
-			variance[u] = raised(job, s, u, variance[u]);
+			variance[u] = raised(job, c, u, s.variance[u] / n,
+					     variance[u]);
 	}
 }
 
-/* The median in the place of the mean; its variance is pi / 2 of it from 3 on. */
-INLINE void take_median(const clipped *c, sums_of *s, vdouble variance[P])
-{
-	find_median(c->sorted, c->n, c->first, c->count, c->full, s->mean);
-	FOR_P
-		variance[u] = variance[u] * choose_double(
-			(vlong)(s->n[u] > 2.0), all_double(1.5707963267948966),
-			all_double(1.0));
-}
-
-/* Results of a group from its limits. */
-static void combine_lanes(const iris_stack_job *job, columns *k, size_t lane,
-			  bool marked)
+/*
+ * Results of a group of which the used values are known; `summed` if mean and
+ * squares are.  The variance of a median of three and more is pi / 2 times
+ * that of the mean.
+ */
+INLINE void average_lanes(const iris_stack_job *job, columns *k, clipped *c,
+			  size_t lane, bool full, bool summed)
 {
 	vdouble variance[P];
-	clipped c;
-	sums_of s;
 
-	c.n = k->n;
-	c.sorted = k->sorted + lane;
-	FOR_P {
-		memcpy(&c.low[u], k->limits.low + lane + u * D, sizeof(vdouble));
-		memcpy(&c.high[u], k->limits.high + lane + u * D,
-		       sizeof(vdouble));
-		c.high[u] = choose_double((vlong)(c.high[u] <= (double)FLT_MAX),
-					  c.high[u], all_double((double)FLT_MAX));
-		variance[u] = all_double(0.0);
-	}
-	count_values(&c);
-	if (marked)
-		mark_used(k, &c, lane);
-	average_lanes(job, k, &c, lane, &s, variance);
+	if (!summed)
+		FOR_P
+			c->square[u] = all_double(0.0);
+	if (!summed)
+		find_mean(c, full);
+	if (k->read != NULL)
+		weigh(job, k, c, lane, full, variance);
+	else if (!summed && job->out->variance != NULL)
+		find_square(c, full);
 	if (job->options->centre == IRIS_CENTRE_MEDIAN)
-		take_median(&c, &s, variance);
+		find_median(c->sorted, c->n, c->first, c->count, full,
+			    c->centre);
 	FOR_P {
-		const vlong none = (vlong)(s.n[u] <= 0.0);
+		const vdouble n = number(c->count[u]);
 		const vdouble nan = all_double((double)NAN);
+		const vlong none = (vlong)(n <= 0.0);
 		const size_t at = lane + (size_t)u * D;
+		vdouble v = k->read != NULL ? variance[u]
+			: c->square[u] / (n * (n - 1.0));
+		vdouble x = c->mean[u];
 
-		narrow(k->result + at, choose_double(none, nan, s.mean[u]));
+		if (job->options->centre == IRIS_CENTRE_MEDIAN) {
+			x = c->centre[u];
+			v = v * choose_double((vlong)(n > 2.0),
+					      all_double(1.5707963267948966),
+					      all_double(1.0));
+		}
+		narrow(k->result + at, choose_double(none, nan, x));
 		narrow(k->spread + at, choose_double(
-			(vlong)(variance[u] >= 0.0) & ~none, variance[u],
-			nan));
-		narrow(k->count + at, s.n[u]);
+			(vlong)(v >= 0.0) & ~none, v, nan));
+		narrow(k->count + at, n);
+		memcpy(k->low + at, &c->low[u], sizeof(vdouble));
+		memcpy(k->high + at, &c->high[u], sizeof(vdouble));
 	}
+}
+
+/* --- blocks -------------------------------------------------------------- */
+
+/* Lanes that are not done with the others, in columns of their own. */
+typedef struct odd_lanes {
+	size_t count;
+	unsigned char lane[L];
+	columns k;
+} odd_lanes;
+
+/* Columns `from` of the odd lanes; at their end lanes of `fill`. */
+static void gather(float *to, const float *from, const odd_lanes *odd,
+		   float fill)
+{
+	size_t f, i;
+
+	for (f = 0; f < odd->k.n; f++) {
+		for (i = 0; i < odd->count; i++)
+			to[f * L + i] = from[f * L + odd->lane[i]];
+		for (; i % W != 0; i++)
+			to[f * L + i] = fill;
+	}
+}
+
+/* Combine the odd lanes, however many values they have or lose. */
+static void combine_odd(const iris_stack_job *job, columns *k, odd_lanes *odd)
+{
+	columns *own = &odd->k;
+	size_t lane, i;
+
+	gather(own->sorted, k->sorted, odd, HUGE_VALF);
+	if (k->read != NULL || job->options->rule == IRIS_CLIP_ROBUST)
+		gather(own->value, k->value, odd, HUGE_VALF);
+	if (k->read != NULL) {
+		gather(own->read, k->read, odd, 1.0f);
+		gather(own->variance, k->variance, odd, 1.0f);
+	}
+	for (lane = 0; lane < odd->count; lane += W) {
+		clipped c;
+
+		c.n = own->n;
+		c.sorted = own->sorted + lane;
+		clip_lanes(job, &c, own->value + lane,
+			   own->read != NULL ? own->variance + lane : NULL,
+			   own->room + lane);
+		average_lanes(job, own, &c, lane, false, false);
+	}
+	for (i = 0; i < odd->count; i++) {
+		k->result[odd->lane[i]] = own->result[i];
+		k->spread[odd->lane[i]] = own->spread[i];
+		k->count[odd->lane[i]] = own->count[i];
+		k->low[odd->lane[i]] = own->low[i];
+		k->high[odd->lane[i]] = own->high[i];
+	}
+}
+
+/*
+ * Most lanes have all their values and keep them: those need no masks.  The
+ * others are looked for here, and combined together afterwards.
+ */
+static void combine_columns(const iris_stack_job *job, columns *k,
+			    odd_lanes *odd)
+{
+	const bool summed = job->options->iterations > 0
+		&& job->options->rule == IRIS_CLIP_SIGMA;
+	size_t lane;
+
+	odd->count = 0;
+	for (lane = 0; lane < L; lane += W) {
+		vlong some = all_long(0), is_odd_lane[P];
+		clipped c;
+
+		c.n = k->n;
+		c.sorted = k->sorted + lane;
+		find_odd(job, &c, k->read != NULL ? k->variance + lane : NULL,
+			 is_odd_lane);
+		if (summed)
+			average_lanes(job, k, &c, lane, true, true);
+		else
+			average_lanes(job, k, &c, lane, true, false);
+		FOR_P
+			some |= is_odd_lane[u];
+		if (!any_long(some))
+			continue;
+		FOR_P
+			for (int l = 0; l < D; l++)
+				if (is_odd_lane[u][l] != 0)
+					odd->lane[odd->count++] =
+						(unsigned char)(lane
+							+ (size_t)(u * D + l));
+	}
+	if (odd->count > 0)
+		combine_odd(job, k, odd);
 }
 
 /* --- from frames, to planes ---------------------------------------------- */
@@ -810,6 +798,7 @@ static void take_frame(const iris_stack_job *job, columns *k, size_t f,
 	_Alignas(64) float room[3][L], good[L];
 	const float *x = whole(at(frame->value, first), count, room[0]);
 	const uint32_t *dq = whole(at(frame->dq, first), count, room[1]);
+	const bool as_it_is = frame->offset == 0.0f && frame->scale == 1.0f;
 
 	FOR_L
 		good[l] = dq[l] & IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE) ? 0.0f : 1.0f;
@@ -819,44 +808,81 @@ static void take_frame(const iris_stack_job *job, columns *k, size_t f,
 				    room[2]),
 			      frame->scale, k->read + f * L,
 			      k->variance + f * L, good);
+	if (!as_it_is)
+		FOR_L
+			room[1][l] = (x[l] - frame->offset) / frame->scale;
+	if (!as_it_is)
+		x = room[1];
 	FOR_L {
-		const float v = (x[l] - frame->offset) / frame->scale;
+		const float v = x[l];
 		const float fine = fabsf(v) <= FLT_MAX ? good[l] : 0.0f;
 
 		value[l] = fine > 0.0f ? v : HUGE_VALF;
 	}
 }
 
-/* OR of the flags of the used values; where there is none, of all. */
-static void store_dq(const iris_stack_job *job, const columns *k, size_t first,
-		     size_t count)
+/* Which values of an odd lane are used. */
+static inline bool is_used(const columns *k, size_t f, size_t lane)
 {
-	uint32_t of_used[L], of_all[L];
-	size_t f;
+	const double x = (double)k->value[f * L + lane];
 
-	FOR_L {
-		of_used[l] = 0;
-		of_all[l] = IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
-	}
+	return x >= k->low[lane] && x <= k->high[lane];
+}
+
+/* OR of the flags of the used values; where there is none, of all. */
+static void store_dq(const iris_stack_job *job, const columns *k,
+		     const odd_lanes *odd, size_t first, size_t count)
+{
+	uint32_t *out = job->out->dq + first;
+	size_t f, l, i;
+
+	for (l = 0; l < count; l++)
+		out[l] = 0;
 	for (f = 0; f < k->n; f++) {
 		const uint32_t *dq = job->frames[f].dq;
-		const float *used = k->room + f * L;
 
-		for (size_t l = 0; dq != NULL && l < count; l++) {
-			of_used[l] |= used[l] > 0.0f ? dq[first + l] : 0;
-			of_all[l] |= dq[first + l];
-		}
+		for (l = 0; dq != NULL && l < count; l++)
+			out[l] |= dq[first + l];
 	}
-	for (size_t l = 0; l < count; l++)
-		job->out->dq[first + l] = k->count[l] > 0.0f ? of_used[l]
-			: of_all[l];
+	for (i = 0; i < odd->count; i++) {
+		const size_t lane = odd->lane[i];
+		uint32_t of_used = 0;
+
+		if (lane >= count)
+			continue;
+		for (f = 0; f < k->n; f++)
+			if (job->frames[f].dq != NULL && is_used(k, f, lane))
+				of_used |= job->frames[f].dq[first + lane];
+		if (k->count[lane] > 0.0f)
+			out[lane] = of_used;
+		else
+			out[lane] |= IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
+	}
+}
+
+static void store_used(const iris_stack_job *job, const columns *k,
+		       const odd_lanes *odd, size_t first, size_t count)
+{
+	size_t f, i;
+
+	for (f = 0; f < k->n; f++) {
+		uint8_t *used = job->frames[f].used;
+
+		if (used == NULL)
+			continue;
+		memset(used + first, 1, count);
+		for (i = 0; i < odd->count; i++)
+			if (odd->lane[i] < count)
+				used[first + odd->lane[i]] =
+					is_used(k, f, odd->lane[i]);
+	}
 }
 
 static void store_stack(const iris_stack_job *job, const columns *k,
-			size_t first, size_t count)
+			const odd_lanes *odd, size_t first, size_t count)
 {
 	const iris_stack_planes *out = job->out;
-	size_t f, l;
+	size_t l;
 
 	memcpy(out->value + first, k->result, count * sizeof(*out->value));
 	if (out->variance != NULL)
@@ -865,51 +891,41 @@ static void store_stack(const iris_stack_job *job, const columns *k,
 	for (l = 0; out->nused != NULL && l < count; l++)
 		out->nused[first + l] = (uint16_t)k->count[l];
 	if (out->dq != NULL)
-		store_dq(job, k, first, count);
-	for (f = 0; f < k->n; f++) {
-		uint8_t *used = job->frames[f].used;
-
-		for (l = 0; used != NULL && l < count; l++)
-			used[first + l] = k->room[f * L + l] > 0.0f;
-	}
+		store_dq(job, k, odd, first, count);
+	store_used(job, k, odd, first, count);
 }
 
-/* Whether something is wanted that depends on which values are used. */
-static bool is_marked(const iris_stack_job *job)
+static void place_columns(columns *k, size_t n, bool known, float *scratch)
 {
-	size_t f;
+	const size_t size = n * L;
 
-	for (f = 0; f < job->nframe; f++)
-		if (job->frames[f].used != NULL)
-			return true;
-	return job->out->dq != NULL;
+	k->n = n;
+	k->value = scratch;
+	k->sorted = scratch + size;
+	k->room = scratch + 2 * size;
+	k->read = known ? scratch + 3 * size : NULL;
+	k->variance = known ? scratch + 4 * size : NULL;
 }
 
 /* Combine pixels [first, first + count), at most L of them. */
 static void combine_stack(const iris_stack_job *job, size_t first,
 			  size_t count, float *scratch)
 {
-	const size_t n = job->nframe, size = n * L;
-	const bool marked = is_marked(job);
+	const size_t n = job->nframe;
 	const bool known = job->frames[0].var_read != NULL;
-	size_t f, lane;
-	columns k; /* not cleared: that would take as long as the sums */
+	/* Not cleared: that would take as long as the sums. */
+	odd_lanes odd;
+	columns k;
+	size_t f;
 
-	k.n = n;
-	k.value = scratch;
-	k.sorted = scratch + size;
-	k.room = scratch + 2 * size;
-	k.few = scratch + 3 * size;
-	k.read = known ? scratch + 6 * size : NULL;
-	k.variance = known ? scratch + 7 * size : NULL;
+	place_columns(&k, n, known, scratch);
+	place_columns(&odd.k, n, known, scratch + 5 * n * L);
 	for (f = 0; f < n; f++)
 		take_frame(job, &k, f, first, count);
-	memcpy(k.sorted, k.value, size * sizeof(*k.sorted));
+	memcpy(k.sorted, k.value, n * L * sizeof(*k.sorted));
 	sort_columns(k.sorted, n, L);
-	clip_columns(job, &k);
-	for (lane = 0; lane < L; lane += W)
-		combine_lanes(job, &k, lane, marked);
-	store_stack(job, &k, first, count);
+	combine_columns(job, &k, &odd);
+	store_stack(job, &k, &odd, first, count);
 }
 
 #endif

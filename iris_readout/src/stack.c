@@ -7,7 +7,7 @@
 
 enum {
 	PIECE = 64 * IRIS_LANES, /* pixels that a thread takes at a time */
-	NCOLUMN = 8              /* columns of scratch per frame */
+	NCOLUMN = 10             /* columns of scratch per frame */
 };
 
 void iris_stack_options_init(iris_stack_options *options)
