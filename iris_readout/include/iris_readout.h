@@ -432,7 +432,7 @@ typedef struct iris_stack_planes {
 	/*
 	 * Of value, for the weights used.  Without var_read, from the scatter:
 	 * NaN for one value.  That of a median of three and more is pi / 2
-	 * times that of the mean.
+	 * times that of the mean, which it is for many; for few it is less.
 	 */
 	float *variance;
 	uint32_t *dq;

@@ -518,6 +518,9 @@ void iris_fold_load(const iris_ramp *ramp, iris_block *block, float *charge,
 		    uint32_t *broken);
 double iris_fold_mean(const iris_fold *fold);
 
+/* stack.c */
+void iris_stack_factors(double *factor, size_t nframe);
+
 /* pool.c */
 iris_status iris_pool_create(iris_pool **pool, size_t nthread);
 void iris_pool_destroy(iris_pool *pool);

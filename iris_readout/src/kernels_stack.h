@@ -447,6 +447,9 @@ static void clip_lanes(const iris_stack_job *job, clipped *c,
 	size_t pass;
 
 	start_clipping(c);
+	FOR_P
+		c->centre[u] = c->mean[u] = c->square[u]
+			= all_double(0.0);
 	count_values(c);
 	for (pass = 0; pass < job->options->iterations; pass++) {
 		vlong before[P], changed = all_long(0);
@@ -492,7 +495,8 @@ INLINE void find_odd(const iris_stack_job *job, clipped *c,
 		c->count[u] = all_long((int64_t)c->n);
 		c->first[u] = all_long(0);
 		odd[u] = (vlong)(widen(top + u * D) > (double)FLT_MAX);
-		sigma[u] = all_double(0.0);
+		c->centre[u] = c->mean[u] = c->square[u] = sigma[u]
+			= all_double(0.0);
 	}
 	c->full = true;
 	if (job->options->iterations == 0)
@@ -620,9 +624,8 @@ INLINE void average_lanes(const iris_stack_job *job, columns *k, clipped *c,
 {
 	vdouble variance[P];
 
-	if (!summed)
-		FOR_P
-			c->square[u] = all_double(0.0);
+	FOR_P
+		variance[u] = all_double(0.0);
 	if (!summed)
 		find_mean(c, full);
 	if (k->read != NULL)

@@ -93,7 +93,7 @@ static iris_status check(const iris_stack_options *options,
  * Standard deviation over median absolute deviation, by number of values, of
  * normal values (Croux & Rousseeuw 1992, Computational Statistics 1, 411).
  */
-static void set_factors(double *factor, size_t nframe)
+void iris_stack_factors(double *factor, size_t nframe)
 {
 	static const double few[] = {0.0, 0.0, 1.196, 1.495, 1.363,
 				     1.206, 1.200, 1.140, 1.129, 1.107};
@@ -172,7 +172,7 @@ iris_status iris_stack(const iris_stack_options *options,
 	threads.nthreads = own.nthreads;
 	factor = malloc((nframes + 1) * sizeof(*factor));
 	if (factor != NULL) {
-		set_factors(factor, nframes);
+		iris_stack_factors(factor, nframes);
 		stack.factor = factor;
 		status = run(&stack, npiece, iris_thread_count(&threads, npiece));
 	}
