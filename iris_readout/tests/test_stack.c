@@ -97,10 +97,10 @@ static void clip_pixel(const fixture *t, const double *value,
 		       const double *variance, const bool *valid, bool *used)
 {
 	double x[MOST], v[MOST], low = -HUGE_VAL, high = HUGE_VAL;
-	bool in[MOST];
+	bool in[MOST] = {false};
 	size_t pass, f, n;
 
-	memcpy(in, valid, sizeof(in));
+	memcpy(in, valid, t->n * sizeof(*in));
 	for (pass = 0; pass < t->options.iterations; pass++) {
 		double centre, half;
 
