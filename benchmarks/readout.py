@@ -24,6 +24,7 @@ import numpy as np
 import ours
 import peers
 from astropy.io import fits
+from combine import combine
 from data import PEDESTAL, READ_NOISE, SPACING, Ramp, simulate, stream
 from report import Row, instruction_set, machine_facts, missing, print_table, write_json
 from timing import Contender, Timing, alternate, vet
@@ -505,6 +506,7 @@ SECTIONS: dict[str, Section] = {
     "agreement": agreement,
     "files": files,
     "memory": memory,
+    "combine": combine,
 }
 
 

@@ -57,7 +57,7 @@ extern "C" {
 /* The one place where the version of the whole distribution stands. */
 #define IRIS_READOUT_VERSION "0.1.0"
 /* Changes whenever a struct or a prototype below changes. */
-#define IRIS_READOUT_ABI 2
+#define IRIS_READOUT_ABI 3
 
 /* Resultants that reads are folded into when they do not fit into memory. */
 #define IRIS_MAX_RESULTANTS 24
@@ -372,6 +372,92 @@ IRIS_API iris_status iris_combine_ramps(const iris_planes *ramps,
 					iris_combination combination,
 					double reject_sigma,
 					const iris_planes *out);
+
+/* Which values of a pixel are left out, see iris_stack. */
+typedef enum iris_clipping {
+	/*
+	 * Further from the median than clip standard deviations (about the
+	 * mean, of all n values); repeated.  The decisions are those of
+	 * astropy.stats.sigma_clip(cenfunc='median', stdfunc='std').
+	 */
+	IRIS_CLIP_SIGMA = 0,
+	/*
+	 * Further from the median than clip times the larger of the root of
+	 * the median variance and of 1.4826 times the median absolute
+	 * deviation, corrected for few values (Croux & Rousseeuw 1992); of
+	 * less than 6 values the latter counts up to twice the former.  Two
+	 * values are never clipped.
+	 */
+	IRIS_CLIP_ROBUST = 1
+} iris_clipping;
+
+/* What becomes of the values that are used. */
+typedef enum iris_centre {
+	/* Mean, weights 1 / var_read; equal where one is not above 0. */
+	IRIS_CENTRE_MEAN = 0,
+	IRIS_CENTRE_MEDIAN = 1
+} iris_centre;
+
+typedef struct iris_stack_options {
+	double clip;       /* > 0; infinite: nothing is clipped */
+	size_t iterations; /* most passes; 0: nothing is clipped */
+	iris_clipping rule;
+	iris_centre centre;
+	/*
+	 * (nframes + 1), by number of values, or NULL.  Where the scatter of n
+	 * values is more than excess[n] times the mean of their variances, the
+	 * variance of the mean is multiplied by that ratio.
+	 */
+	const double *excess;
+	unsigned nthreads; /* 0: as many as there are processors */
+	iris_isa isa;
+} iris_stack_options;
+
+/*
+ * One frame, npixels each: (value - offset) / scale is combined, its variances
+ * are those given over scale^2.  Either all frames have var_read or none;
+ * var_photon goes with it.
+ */
+typedef struct iris_stack_frame {
+	const float *value;
+	const float *var_read;   /* or NULL */
+	const float *var_photon; /* or NULL: 0 */
+	const uint32_t *dq;      /* or NULL: 0 */
+	float offset;            /* finite */
+	float scale;             /* finite, not 0 */
+	uint8_t *used;           /* receives 1 where it is used, else 0; or NULL */
+} iris_stack_frame;
+
+/* Result planes, npixels each, or NULL when not wanted (value is required). */
+typedef struct iris_stack_planes {
+	float *value;    /* NaN where no frame is used */
+	/*
+	 * Of value, for the weights used.  Without var_read, from the scatter:
+	 * NaN for one value.  That of a median of three and more is pi / 2
+	 * times that of the mean, which it is for many; for few it is less.
+	 */
+	float *variance;
+	uint32_t *dq;
+	uint16_t *nused; /* frames used */
+} iris_stack_planes;
+
+/* Set defaults: clip 3, 5 iterations, rule of sigma, mean, no excess. */
+IRIS_API void iris_stack_options_init(iris_stack_options *options);
+
+/*
+ * Combine frames of one scene pixel by pixel: darks, flats, skies.  Values with
+ * DO_NOT_USE, or that are not finite, or whose variances are not, are not used;
+ * dq is the OR of the used frames' bits, DO_NOT_USE (and the OR of all) only
+ * where none was used.  At most 65535 frames.
+ *
+ * Pixels are independent: bands of rows may be combined one by one.  Memory is
+ * 2560 bytes per frame and thread, allocated and given back by the call.
+ * message (may be NULL) receives up to size bytes of detail on failure.
+ */
+IRIS_API iris_status iris_stack(const iris_stack_options *options,
+				const iris_stack_frame *frames, size_t nframes,
+				size_t npixels, const iris_stack_planes *out,
+				char *message, size_t size);
 
 /*
  * Merge the FITS headers of the reads of one exposure, in time order, into one

@@ -182,6 +182,19 @@ static inline size_t iris_entry(size_t k)
 	return 1 + k % IRIS_MAX_KEPT;
 }
 
+/* Frames that are combined: stack.c. */
+enum { IRIS_FEW = 6 };       /* values whose scatter says little */
+#define IRIS_FEW_EXCESS 2.0  /* it may widen the expected sigma that much */
+
+typedef struct iris_stack_job {
+	const iris_stack_options *options;
+	const iris_stack_frame *frames;
+	size_t nframe, npixel;
+	const iris_stack_planes *out;
+	const double *factor; /* (nframe + 1) of the median deviation, by count */
+	const struct iris_kernels *kernels;
+} iris_stack_job;
+
 /* The vector code, once per instruction set: kernels.c. */
 typedef struct iris_kernels {
 	const char *name;
@@ -244,6 +257,9 @@ typedef struct iris_kernels {
 	/* Sums of `count` reads to means; usable reads to resultants. */
 	void (*fold_means)(iris_block *block, const size_t *count, size_t n,
 			   float *charge);
+	/* Pixels [first, first + count) of a stack; scratch (10 nframe, LANES). */
+	void (*combine_stack)(const iris_stack_job *job, size_t first,
+			      size_t count, float *scratch);
 } iris_kernels;
 
 extern const iris_kernels iris_kernels_baseline;
@@ -278,7 +294,7 @@ typedef struct iris_workspace {
 	float *maps;      /* (IRIS_NMAP, IRIS_STAGED) of the same stretch */
 	iris_references references; /* in maps */
 	float *charge;  /* (capacity, LANES) */
-	float *scratch; /* (3 capacity, LANES) */
+	float *scratch; /* (3 capacity, LANES); of a stack (10 nframe, LANES) */
 	iris_pixel pixel;
 	double *sweep;  /* (6 capacity) scratch of the double-precision fit */
 	iris_jump *jumps; /* (capacity) */
@@ -472,6 +488,7 @@ typedef struct iris_job {
 	const iris_snowball *snowballs;
 	size_t nsnowball;
 	bool quiet; /* the events are known already */
+	const iris_stack_job *stack; /* alone, without a ramp */
 } iris_job;
 
 typedef void iris_task(const iris_job *job, size_t strip,
@@ -505,6 +522,9 @@ void iris_fold_pattern(iris_ramp *ramp);
 void iris_fold_load(const iris_ramp *ramp, iris_block *block, float *charge,
 		    uint32_t *broken);
 double iris_fold_mean(const iris_fold *fold);
+
+/* stack.c */
+void iris_stack_factors(double *factor, size_t nframe);
 
 /* pool.c */
 iris_status iris_pool_create(iris_pool **pool, size_t nthread);

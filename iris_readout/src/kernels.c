@@ -9,6 +9,7 @@
  */
 #include "kernels_fold.h"
 #include "kernels_lanes.h"
+#include "kernels_stack.h"
 
 #include <math.h>
 #include <string.h>
@@ -599,4 +600,5 @@ const iris_kernels IRIS_KERNELS = {
 	.chi_square = chi_square,
 	.fold = fold,
 	.fold_means = fold_means,
+	.combine_stack = combine_stack,
 };

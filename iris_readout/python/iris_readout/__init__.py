@@ -1,7 +1,8 @@
 """Raw detector reads (level 0) to raw science frames (level 1): the Python face of a C library.
 
 Plain NumPy arrays in and out, no files. Reads may be pushed one by one as they come from the detector
-(:class:`RampFitter`) or all at once (:func:`fit_ramp`); :func:`combine_ramps` joins the ramps of one exposure.
+(:class:`RampFitter`) or all at once (:func:`fit_ramp`); :func:`combine_ramps` joins the ramps of one exposure,
+:func:`stack` frames of one scene.
 
 Examples
 --------
@@ -24,6 +25,7 @@ from iris_readout.errors import (
 from iris_readout.headers import merge_headers
 from iris_readout.library import version
 from iris_readout.ramps import PLANES, RampFitter, RampResult, combine_ramps, fit_ramp
+from iris_readout.stacks import StackResult, stack
 
 __all__ = [
     "PLANES",
@@ -34,10 +36,12 @@ __all__ = [
     "OutOfMemoryError",
     "RampFitter",
     "RampResult",
+    "StackResult",
     "StateError",
     "combine_ramps",
     "fit_ramp",
     "merge_headers",
+    "stack",
 ]
 
 __version__ = version()

@@ -38,13 +38,16 @@ __all__ = [
     "Planes",
     "Read",
     "RefWeights",
+    "StackFrame",
+    "StackOptions",
+    "StackPlanes",
     "Window",
     "check",
     "library",
     "version",
 ]
 
-ABI = 2
+ABI = 3
 VARIABLE = "IRIS_READOUT_LIBRARY"
 NAME = "libiris_readout.so"
 
@@ -53,6 +56,8 @@ MODES = {"utr": 0, "cds": 1, "mcds": 2}
 ESTIMATORS = {"likelihood": 0, "ols": 1}
 INSTRUCTION_SETS = {"auto": 0, "baseline": 1, "avx2": 2, "avx512": 3}
 COMBINATIONS = {"mean": 0, "sum": 1}
+CLIPPINGS = {"sigma": 0, "robust": 1}
+CENTRES = {"mean": 0, "median": 1}
 NATIVE, SWAPPED = 0, 1
 EVENT_KINDS = ("JUMP", "SATURATION", "SNOWBALL")
 DO_NOT_USE = 1
@@ -163,6 +168,45 @@ class Event(Structure):
     ]
 
 
+class StackOptions(Structure):
+    """``iris_stack_options``."""
+
+    _fields_: ClassVar = [
+        ("clip", c_double),
+        ("iterations", c_size_t),
+        ("rule", c_int),
+        ("centre", c_int),
+        ("excess", c_void_p),
+        ("nthreads", c_uint),
+        ("isa", c_int),
+    ]
+
+
+class StackFrame(Structure):
+    """``iris_stack_frame``."""
+
+    _fields_: ClassVar = [
+        ("value", c_void_p),
+        ("var_read", c_void_p),
+        ("var_photon", c_void_p),
+        ("dq", c_void_p),
+        ("offset", c_float),
+        ("scale", c_float),
+        ("used", c_void_p),
+    ]
+
+
+class StackPlanes(Structure):
+    """``iris_stack_planes``."""
+
+    _fields_: ClassVar = [
+        ("value", c_void_p),
+        ("variance", c_void_p),
+        ("dq", c_void_p),
+        ("nused", c_void_p),
+    ]
+
+
 PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "iris_readout_version": (c_char_p, []),
     "iris_readout_abi": (c_int, []),
@@ -183,6 +227,19 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "iris_combine_ramps": (
         c_int,
         [POINTER(Planes), c_size_t, c_size_t, c_int, c_double, POINTER(Planes)],
+    ),
+    "iris_stack_options_init": (None, [POINTER(StackOptions)]),
+    "iris_stack": (
+        c_int,
+        [
+            POINTER(StackOptions),
+            POINTER(StackFrame),
+            c_size_t,
+            c_size_t,
+            POINTER(StackPlanes),
+            POINTER(c_char),
+            c_size_t,
+        ],
     ),
     "iris_merge_headers": (
         c_int,

@@ -7,8 +7,9 @@ from liger_iris_pipeline.algorithms.frame.bad_pixels import (
     flag_bad_pixels,
 )
 from liger_iris_pipeline.algorithms.frame.combine import (
+    Bands,
     Combined,
-    combine_frames,
+    combine_bands,
     combine_stack,
 )
 from liger_iris_pipeline.algorithms.frame.dark import subtract_dark
@@ -41,6 +42,7 @@ from liger_iris_pipeline.algorithms.frame.zero_point import ZeroPoint, zero_poin
 
 __all__ = [
     "BadPixelLimits",
+    "Bands",
     "Combined",
     "FlatParts",
     "GlowParts",
@@ -49,7 +51,7 @@ __all__ = [
     "Sky",
     "TanWcs",
     "ZeroPoint",
-    "combine_frames",
+    "combine_bands",
     "combine_stack",
     "constant_sky",
     "divide_flat",

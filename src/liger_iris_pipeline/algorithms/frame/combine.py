@@ -1,4 +1,4 @@
-"""Combine frames of the same scene into one.
+"""Combine frames of the same scene into one, and into darks and flats.
 
 References
 ----------
@@ -9,29 +9,34 @@ Stetson 1987, PASP 99, 191, doi:10.1086/131977: iterated rejection about a robus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from liger_iris_pipeline.algorithms.frame.planes import reference_planes
-from liger_iris_pipeline.dq import Flag
+import iris_readout
+from liger_iris_pipeline.algorithms.frame.planes import (
+    good_pixels,
+    reference_planes,
+)
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
 
-__all__ = ["Combined", "combine_frames", "combine_stack"]
+__all__ = ["MEMORY_LIMIT", "Bands", "Combined", "combine_bands", "combine_stack"]
 
 Float64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
-SMALL_SAMPLE = (0.0, 0.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
-"""Factor on the median absolute deviation of n values, by n (Croux & Rousseeuw 1992)."""
+MEMORY_LIMIT = 512 << 20
+"""Bytes that bands of frames take at most, whatever the number of frames."""
 
-FEW, FEW_EXCESS = 6, 2.0
-"""With fewer than 6 values the scatter of what is left beside a hit says little: it may widen the
-expected sigma by no more than 2, so that a hit of 8 sigma never passes."""
+_BAND_BYTES = 28
+"""Per pixel and frame: four planes of a band, one more as it is read, one that is dark-subtracted."""
+
+ITERATIONS = 5
+"""Largest number of passes of clipping."""
 
 EXCESS_PROBABILITY = 1e-3
 """A scatter less probable than this from the given variances raises the error of a pixel."""
@@ -56,6 +61,46 @@ class Combined(NamedTuple):
     nused: npt.NDArray[np.uint16]
 
 
+class Bands(Protocol):
+    """Frames that are read by bands of rows, such as :class:`liger_iris_pipeline.models.bands.FrameBands`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (ny, nx) of every frame.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) of every frame."""
+
+    def __len__(self) -> int:
+        """Give the number of frames."""
+
+    def rows(self, index: int, rows: slice, /) -> Frame:
+        """Read some rows of a frame."""
+
+
+class _InMemory:
+    """The same for frames that are there already."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        if not frames or any(f.rate.shape != frames[0].rate.shape for f in frames):
+            got = ", ".join(str(f.rate.shape) for f in frames) or "none"
+            remedy = "give at least one frame, and frames of one detector and window"
+            raise InputError(complaint("stack", "frames", got, "frames of one shape", remedy))
+        self._frames = frames
+        self.shape: tuple[int, int] = frames[0].rate.shape
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def rows(self, index: int, rows: slice, /) -> Frame:
+        """Give views of some rows of a frame."""
+        f = self._frames[index]
+        return Frame(f.rate[rows], f.var_read[rows], f.var_photon[rows], f.dq[rows])
+
+
 def combine_stack(
     rate: npt.ArrayLike,
     var_read: npt.ArrayLike,
@@ -63,7 +108,7 @@ def combine_stack(
     dq: npt.ArrayLike,
     *,
     clip: float = 4.0,
-    iterations: int = 5,
+    iterations: int = ITERATIONS,
     tile_rows: int = 64,
 ) -> Combined:
     """Average a stack of frames, leaving out outliers.
@@ -107,149 +152,202 @@ def combine_stack(
     larger than chance allows (probability below 0.001), it is raised to the scatter's.
     """
     planes = _stack(rate, var_read, var_photon, dq)
-    _, ny, nx = planes[0].shape
-    out = Combined(
-        np.empty((ny, nx), np.float32),
-        np.empty((ny, nx), np.float32),
-        np.empty((ny, nx), np.uint32),
-        np.empty((ny, nx), np.uint16),
-    )
-    for start in range(0, ny, tile_rows):
+    out = _empty(planes[0][0].shape)
+    for start in range(0, out.mean.shape[0], tile_rows):
         rows = slice(start, start + tile_rows)
-        value, read, photon = (np.asarray(p[:, rows], dtype=np.float64) for p in planes[:3])
-        flags = np.asarray(planes[3][:, rows], dtype=np.uint32)
-        used = (flags & np.uint32(Flag.DO_NOT_USE)) == 0
-        used &= np.isfinite(value) & np.isfinite(read) & np.isfinite(photon)
-        used = _clip(value, read + photon, used, clip=clip, iterations=iterations)
-        out.mean[rows], out.err[rows] = _average(value, read, photon, used)
-        out.nused[rows] = used.sum(axis=0)
-        of_used = np.bitwise_or.reduce(np.where(used, flags, np.uint32(0)), axis=0)
-        of_all = np.bitwise_or.reduce(flags, axis=0) | np.uint32(Flag.DO_NOT_USE)
-        out.dq[rows] = np.where(used.any(axis=0), of_used, of_all)
+        kinds = (np.float32, np.float32, np.float32, np.uint32)
+        band = [
+            [np.asarray(one[rows], dtype=kind) for one in plane]
+            for plane, kind in zip(planes, kinds, strict=True)
+        ]
+        _combine_rows(band, out, rows, clip=clip, iterations=iterations)
     return out
 
 
-def _stack(*planes: npt.ArrayLike) -> tuple[npt.NDArray[Any], ...]:
-    """Check that the planes of a stack agree."""
-    arrays = tuple(np.asarray(p) for p in planes)
-    shape = arrays[0].shape
-    if len(shape) != 3 or 0 in shape or any(a.shape != shape for a in arrays):
-        got = ", ".join(str(a.shape) for a in arrays)
-        remedy = "give at least one frame, and frames of one size"
-        raise InputError(complaint("stack", "planes", got, "equal shapes (n, ny, nx)", remedy))
-    return arrays
-
-
-def _clip(value: Float64, variance: Float64, used: Bool, *, clip: float, iterations: int) -> Bool:
-    """Take out values far from the median, until none is left that is."""
-    for _ in range(iterations):
-        count = used.sum(axis=0)
-        centre = _median(value, used)
-        deviation = np.where(used, np.abs(value - centre), np.inf)
-        factors = np.asarray(SMALL_SAMPLE)
-        small = factors[np.minimum(count, len(factors) - 1)]
-        large = count / np.maximum(count - 0.8, 0.1)
-        spread = 1.4826 * _median(deviation, used) * np.where(count < len(factors), small, large)
-        expected = np.sqrt(np.maximum(_median(variance, used), 0.0))
-        few = (count < FEW) & (expected > 0)
-        spread = np.where(few, np.minimum(spread, FEW_EXCESS * expected), spread)
-        sigma = np.maximum(spread, expected)
-        outlier = used & (deviation > clip * sigma) & (count > 2)
-        if not outlier.any():
-            break
-        used = used & ~outlier
-    return used
-
-
-def _median(value: Float64, used: Bool) -> Float64:
-    """Median over the first axis of the values used; 0 where there is none."""
-    count = used.sum(axis=0)
-    ordered = np.sort(np.where(used, value, np.inf), axis=0)
-    last = value.shape[0] - 1
-    low = np.take_along_axis(ordered, np.clip((count - 1) // 2, 0, last)[None], axis=0)[0]
-    high = np.take_along_axis(ordered, np.clip(count // 2, 0, last)[None], axis=0)[0]
-    return np.where(count > 0, 0.5 * (low + high), 0.0)
-
-
-def _average(value: Float64, read: Float64, photon: Float64, used: Bool) -> tuple[Float32, Float32]:
-    """Weighted mean of the values used and its error."""
-    n = used.sum(axis=0)
-    plain = np.any(used & ~(read > 0), axis=0)
-    weight = np.where(used, np.where(plain, 1.0, 1.0 / np.where(read > 0, read, 1.0)), 0.0)
-    total = weight.sum(axis=0)
-    safe = np.where(total > 0, total, 1.0)
-    clean = np.where(used, value, 0.0)
-    mean = (weight * clean).sum(axis=0) / safe
-    variance = np.where(used, read + photon, 0.0)
-    propagated = (weight**2 * variance).sum(axis=0) / safe**2
-    # with weights that ignore photon noise, chi2 per degree of freedom is taken for the mean
-    # variance, which makes it the ratio of scattered to expected variance
-    expected = variance.sum(axis=0) / np.maximum(n, 1)
-    square = np.where(used, (value - mean) ** 2, 0.0).sum(axis=0)
-    ratio = square / np.maximum(n - 1, 1) / np.where(expected > 0, expected, np.inf)
-    limit = stats.chi2.isf(EXCESS_PROBABILITY, np.maximum(n - 1, 1)) / np.maximum(n - 1, 1)
-    propagated = propagated * np.where((n > 1) & (ratio > limit), ratio, 1.0)
-    nothing = n == 0
-    return (
-        np.where(nothing, np.nan, mean).astype(np.float32),
-        np.where(nothing, np.nan, np.sqrt(propagated)).astype(np.float32),
-    )
-
-
-def combine_frames(
-    frames: Sequence[Frame],
-    dark: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] | None = None,
+def combine_bands(
+    frames: Sequence[Frame] | Bands,
     *,
-    levels: Sequence[float] | None = None,
+    memory_limit: int = MEMORY_LIMIT,
     clip: float = 4.0,
-    tile_rows: int = 64,
+    dark: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] | None = None,
+    levels: Sequence[float] | None = None,
+    divide: bool = False,
 ) -> Combined:
-    """Combine frames band by band, dark-subtracted and brought to one level where asked.
+    """Average frames band by band, as :func:`combine_stack` does.
 
     Parameters
     ----------
-    frames : sequence of Frame
-        Frames of one detector.
+    frames : sequence of Frame, or Bands
+        Frames of one scene; those of a file are never in memory as a whole.
+    memory_limit : int, optional
+        Bytes that bands of all frames take together; at least one row is read of each. The planes
+        of the result come on top. The result does not depend on it.
+    clip : float, optional
+        As for :func:`combine_stack`.
     dark : tuple of array_like, optional
-        Rate, error and flags that are subtracted from every frame.
+        Dark rate, its error and its flags, to be subtracted first.
     levels : sequence of float, optional
         What each frame is divided by after that.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
+    divide : bool, optional
+        Whether to divide each frame by its median instead.
 
     Returns
     -------
     Combined
-        Mean, error, flags and number of values; the error of what was subtracted is in the error.
+        Mean, error, flags and number of values.
 
     Raises
     ------
     InputError
-        Without frames, or if they differ in shape.
+        Without frames, if they differ in shape, or if one that is to be divided is not lit.
     """
-    if not frames or any(f.rate.shape != frames[0].rate.shape for f in frames):
-        got = ", ".join(str(f.rate.shape) for f in frames) or "none"
-        remedy = "give at least one frame, and frames of one detector and window"
-        raise InputError(complaint("stack", "frames", got, "frames of one shape", remedy))
-    shape = frames[0].rate.shape
-    offset, offset_err, flags = (
-        (np.zeros(shape), np.zeros(shape), np.zeros(shape, np.uint32))
-        if dark is None
-        else reference_planes("dark", shape, dark)
-    )
-    levels = [1.0] * len(frames) if levels is None else levels
-    bands = []
-    for start in range(0, shape[0], tile_rows):
-        r = slice(start, start + tile_rows)
-        band = combine_stack(
-            [(f.rate[r] - offset[r]) / s for f, s in zip(frames, levels, strict=True)],
-            [f.var_read[r] / s**2 for f, s in zip(frames, levels, strict=True)],
-            [f.var_photon[r] / s**2 for f, s in zip(frames, levels, strict=True)],
-            [f.dq[r] | flags[r] for f in frames],
-            clip=clip,
-            tile_rows=tile_rows,
-        )
+    bands = _InMemory(frames) if isinstance(frames, Sequence) else frames
+    offset = _Dark(bands.shape, dark)
+    rows = max(1, int(memory_limit // (len(bands) * bands.shape[1] * _BAND_BYTES)))
+    if divide:
+        levels = [_level(bands, n, offset, rows * len(bands)) for n in range(len(bands))]
+    levels = [1.0] * len(bands) if levels is None else levels
+    common = float(np.mean([1.0 / level for level in levels]))
+    out = _empty(bands.shape)
+    for part in _parts(bands.shape[0], rows):
+        band = [offset.subtracted(bands.rows(n, part), part) for n in range(len(bands))]
+        planes = [[frame[plane] for frame in band] for plane in range(4)]
+        _combine_rows(planes, out, part, clip=clip, iterations=ITERATIONS, scales=levels)
         # the dark is common to all frames: its error does not average down
-        common = offset_err[r] * float(np.mean([1.0 / s for s in levels]))
-        bands.append(band._replace(err=np.hypot(band.err, common).astype(np.float32)))
-    return Combined(*(np.concatenate(planes) for planes in zip(*bands, strict=True)))
+        if offset.err is not None:
+            out.err[part] = np.hypot(out.err[part], offset.err[part] * common)
+    return out
+
+
+def _stack(*planes: npt.ArrayLike) -> list[list[npt.NDArray[Any]]]:
+    """Check that the planes of a stack agree; they may be lists of planes, which are not copied."""
+    listed = [[np.asarray(one) for one in cast("Sequence[npt.ArrayLike]", p)] for p in planes]
+    shapes = {one.shape for plane in listed for one in plane}
+    counts = {len(plane) for plane in listed}
+    shape = min(shapes, key=len, default=())
+    if len(counts) != 1 or len(shapes) != 1 or len(shape) != 2 or 0 in shape:
+        got = ", ".join(str((len(p), *sorted({one.shape for one in p}))) for p in listed)
+        remedy = "give at least one frame, and frames of one size"
+        raise InputError(complaint("stack", "planes", got, "equal shapes (n, ny, nx)", remedy))
+    return listed
+
+
+def _empty(shape: tuple[int, ...]) -> Combined:
+    return Combined(
+        np.empty(shape, np.float32),
+        np.empty(shape, np.float32),
+        np.empty(shape, np.uint32),
+        np.empty(shape, np.uint16),
+    )
+
+
+def _parts(ny: int, rows: int) -> Iterator[slice]:
+    """Cut a plane into bands."""
+    return (slice(start, min(start + rows, ny)) for start in range(0, ny, rows))
+
+
+def _combine_rows(
+    planes: Sequence[Sequence[npt.NDArray[Any]]],
+    out: Combined,
+    rows: slice,
+    *,
+    clip: float,
+    iterations: int,
+    scales: Sequence[float] | None = None,
+) -> None:
+    """Combine a band of rate, variances and flags into the same rows of the result."""
+    rate, var_read, var_photon, dq = planes
+    iris_readout.stack(
+        rate,
+        var_read=var_read,
+        var_photon=var_photon,
+        dq=dq,
+        rule="robust",
+        clip=clip,
+        iterations=iterations,
+        scales=scales,
+        excess=_excess(len(rate)),
+        out=iris_readout.StackResult(out.mean[rows], out.err[rows], out.dq[rows], out.nused[rows]),
+    )
+    # a variance below zero is no error: the pixel says so by NaN
+    np.sqrt(out.err[rows], out=out.err[rows])
+
+
+@functools.cache
+def _excess(n: int) -> Float64:
+    """Give the largest scatter that chance allows, over the expected one, by number of values."""
+    freedom = np.maximum(np.arange(n + 1) - 1, 1)
+    limits: Float64 = np.asarray(stats.chi2.isf(EXCESS_PROBABILITY, freedom)) / freedom
+    limits.flags.writeable = False
+    return limits
+
+
+class _Dark:
+    """A dark that is subtracted from bands, or none."""
+
+    def __init__(self, shape: tuple[int, int], planes: Any) -> None:
+        self.err: Float64 | None = None
+        if planes is not None:
+            self.rate, self.err, self.dq = reference_planes("dark", shape, planes)
+
+    def subtracted(self, frame: Frame, rows: slice) -> tuple[Float32, Float32, Float32, UInt32]:
+        """Give the planes of a band less the same rows of the dark."""
+        rate, dq = frame.rate, frame.dq
+        if self.err is not None:
+            rate = (rate - self.rate[rows]).astype(np.float32)
+            dq = dq | self.dq[rows]
+        return rate, frame.var_read, frame.var_photon, dq
+
+
+def _level(bands: Bands, index: int, dark: _Dark, rows: int) -> float:
+    """Median of a flat frame over its good pixels."""
+
+    def values() -> Iterator[Float32]:
+        for part in _parts(bands.shape[0], rows):
+            frame = Frame(*dark.subtracted(bands.rows(index, part), part))
+            yield frame.rate[good_pixels(frame)]
+
+    level = _middle(values)
+    if not level > 0:
+        remedy = "leave out frames without light"
+        raise InputError(complaint("flat", "SCI", f"a median of {level:g}", "light", remedy))
+    return level
+
+
+def _middle(values: Callable[[], Iterator[Float32]]) -> float:
+    """Give the exact median of finite values that come in bands, in two passes over them.
+
+    The bits of a float, the sign put right, sort as the float does: the first pass counts their
+    upper halves, the second the lower halves of those that hold the middle.
+    """
+    half, size = np.uint32(16), 1 << 16
+    upper = np.zeros(size, np.int64)
+    for band in values():
+        upper += np.bincount(_sortable(band) >> half, minlength=size)
+    ends = np.cumsum(upper)
+    total = int(ends[-1])
+    if total == 0:
+        return float("nan")
+    ranks = ((total - 1) // 2, total // 2)
+    bins = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
+    lower = {one: np.zeros(size, np.int64) for one in bins}
+    for band in values():
+        keys = _sortable(band)
+        for one, counts in lower.items():
+            counts += np.bincount(keys[keys >> half == one] & np.uint32(size - 1), minlength=size)
+    middle = 0.0
+    for rank, one in zip(ranks, bins, strict=True):
+        inside = rank - (ends[one] - upper[one])
+        key = one * size + int(np.searchsorted(np.cumsum(lower[one]), inside, side="right"))
+        bits = key ^ _SIGN if key & _SIGN else ~key & 0xFFFFFFFF
+        middle += 0.5 * float(np.array(bits, np.uint32).view(np.float32))
+    return middle
+
+
+_SIGN = 1 << 31
+
+
+def _sortable(values: Float32) -> UInt32:
+    """Give integers that sort as the values do."""
+    bits = values.view(np.uint32)
+    return np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(_SIGN)).astype(np.uint32)

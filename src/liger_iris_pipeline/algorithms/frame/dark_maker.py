@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liger_iris_pipeline.algorithms.frame.bad_pixels import BadPixelLimits, dark_flags
-from liger_iris_pipeline.algorithms.frame.combine import combine_frames
+from liger_iris_pipeline.algorithms.frame.combine import MEMORY_LIMIT, Bands, combine_bands
 from liger_iris_pipeline.algorithms.frame.planes import Reference, reference_pixels
 from liger_iris_pipeline.algorithms.frame.surface import smooth_surface
 from liger_iris_pipeline.dq import Flag
@@ -36,24 +36,24 @@ class GlowParts(NamedTuple):
 
 
 def make_dark(
-    frames: Sequence[Frame],
+    frames: Sequence[Frame] | Bands,
     *,
     hot: float = 1.0,
     warm: float = 0.1,
     clip: float = 4.0,
-    tile_rows: int = 64,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Reference:
     """Average dark frames into a dark rate.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of Frame, or Bands
         Dark frames of one detector.
     hot, warm : float, optional
         Dark rate above which a pixel is HOT (and not used) or WARM [e-/s], measured above the
         glow and dark current around; :func:`~.bad_pixels.beyond` says how errors count.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
+    clip, memory_limit : optional
+        As for :func:`combine_bands`.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def make_dark(
     InputError
         Without frames, or if they differ in shape.
     """
-    mean, err, dq, _ = combine_frames(frames, clip=clip, tile_rows=tile_rows)
+    mean, err, dq, _ = combine_bands(frames, clip=clip, memory_limit=memory_limit)
     border = reference_pixels(dq)
     dq |= dark_flags(mean, err, dq, BadPixelLimits(hot=hot, warm=warm))
     dq[~np.isfinite(mean) & ~border] |= np.uint32(Flag.UNRELIABLE_DARK | Flag.DO_NOT_USE)

@@ -9,16 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from liger_iris_pipeline.algorithms.frame.bad_pixels import BadPixelLimits, flat_flags
-from liger_iris_pipeline.algorithms.frame.combine import combine_frames
+from liger_iris_pipeline.algorithms.frame.combine import MEMORY_LIMIT, Bands, combine_bands
 from liger_iris_pipeline.algorithms.frame.planes import (
     Reference,
-    good_pixels,
     reference_pixels,
-    reference_planes,
 )
 from liger_iris_pipeline.algorithms.frame.surface import smooth_surface
 from liger_iris_pipeline.dq import Flag
-from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
 
 __all__ = ["FlatParts", "lamp_off", "make_flat", "split_flat"]
@@ -42,15 +39,17 @@ class FlatParts(NamedTuple):
     illumination: Float32
 
 
-def lamp_off(frames: Sequence[Frame], *, clip: float = 4.0, tile_rows: int = 64) -> Reference:
+def lamp_off(
+    frames: Sequence[Frame] | Bands, *, clip: float = 4.0, memory_limit: int = MEMORY_LIMIT
+) -> Reference:
     """Average flat frames taken with the lamp off.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of Frame, or Bands
         Frames of one detector and filter, with the lamp off.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
+    clip, memory_limit : optional
+        As for :func:`combine_bands`.
 
     Returns
     -------
@@ -63,23 +62,23 @@ def lamp_off(frames: Sequence[Frame], *, clip: float = 4.0, tile_rows: int = 64)
     InputError
         Without frames, or if they differ in shape.
     """
-    mean, err, dq, _ = combine_frames(frames, clip=clip, tile_rows=tile_rows)
+    mean, err, dq, _ = combine_bands(frames, clip=clip, memory_limit=memory_limit)
     return Reference(mean, err, dq)
 
 
 def make_flat(
-    frames: Sequence[Frame],
+    frames: Sequence[Frame] | Bands,
     dark: Planes | None = None,
     *,
     limits: BadPixelLimits | None = None,
     clip: float = 4.0,
-    tile_rows: int = 64,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Reference:
     """Average flat frames into a flat with a median of 1.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of Frame, or Bands
         Frames of one detector and filter, evenly lit; their levels may differ.
     dark : tuple of array_like, optional
         Rate without the lamp, its error and its flags, to be subtracted first: a dark, or what
@@ -87,8 +86,8 @@ def make_flat(
     limits : BadPixelLimits, optional
         Response relative to the pixels around below which a pixel is DEAD (and not used), COLD or
         LOW_QE; :func:`~.bad_pixels.beyond` says how errors count.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
+    clip, memory_limit : optional
+        As for :func:`combine_bands`.
 
     Returns
     -------
@@ -101,8 +100,9 @@ def make_flat(
     InputError
         Without frames, if they differ in shape, or if one is not lit.
     """
-    levels = [_level(frame, dark) for frame in frames]
-    mean, err, dq, _ = combine_frames(frames, dark, levels=levels, clip=clip, tile_rows=tile_rows)
+    mean, err, dq, _ = combine_bands(
+        frames, dark=dark, divide=True, clip=clip, memory_limit=memory_limit
+    )
     border = reference_pixels(dq)
     known = np.isfinite(mean) & ~border
     dq |= flat_flags(mean, err, dq, limits)
@@ -140,17 +140,3 @@ def split_flat(
     usable = ~border & np.isfinite(surface) & (surface > 0)
     illumination = np.where(usable, surface, 1.0)
     return FlatParts((value / illumination).astype(np.float32), illumination.astype(np.float32))
-
-
-def _level(frame: Frame, dark: Planes | None) -> float:
-    """Median of a flat frame over its good pixels."""
-    good, rate = good_pixels(frame), frame.rate
-    if dark is not None:
-        offset, _, flags = reference_planes("dark", frame.rate.shape, dark)
-        good = good & ((flags & np.uint32(Flag.DO_NOT_USE)) == 0) & np.isfinite(offset)
-        rate = rate - offset.astype(np.float32)
-    level = float(np.median(rate[good])) if good.any() else float("nan")
-    if not level > 0:
-        remedy = "leave out frames without light"
-        raise InputError(complaint("flat", "SCI", f"a median of {level:g}", "light", remedy))
-    return level

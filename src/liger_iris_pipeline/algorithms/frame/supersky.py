@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from liger_iris_pipeline.algorithms.frame.combine import combine_frames
+from liger_iris_pipeline.algorithms.frame.combine import MEMORY_LIMIT, combine_bands
 from liger_iris_pipeline.algorithms.frame.planes import (
     Reference,
     good_pixels,
@@ -36,7 +36,7 @@ def make_supersky(
     block: int = 16,
     width: float = 2.0,
     clip: float = 4.0,
-    tile_rows: int = 64,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Reference:
     """Combine flat-fielded frames without their sources into the pattern of the sky.
 
@@ -49,8 +49,8 @@ def make_supersky(
         Pixels with light of sources; found in the frames by default.
     block, width : optional
         Scale of the pattern, as for :func:`~.surface.smooth_surface`.
-    clip, tile_rows : optional
-        As for :func:`combine_stack`.
+    clip, memory_limit : optional
+        As for :func:`combine_bands`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def make_supersky(
         replace(f, dq=f.dq | np.where(mask, np.uint32(Flag.DO_NOT_USE), np.uint32(0)))
         for f, mask in zip(frames, found, strict=True)
     ]
-    mean, err, dq, _ = combine_frames(blank, levels=levels, clip=clip, tile_rows=tile_rows)
+    mean, err, dq, _ = combine_bands(blank, levels=levels, clip=clip, memory_limit=memory_limit)
     border = reference_pixels(dq)
     good = np.isfinite(mean) & ~border & ((dq & np.uint32(Flag.DO_NOT_USE)) == 0)
     surface = smooth_surface(mean, good, block=block, width=width)
