@@ -111,11 +111,12 @@ def disk_error(error: OSError, where: str | Path | None = None) -> DiskError:
     DiskError
         ``FILE: disk: got 'No space left on device', expected …``; ``FILE: file: …`` where it is not the disk's fault.
     """
+    written = where is not None
     if where is None:
         where = Path(error.filename) if isinstance(error.filename, str) else "disk"
     is_short = "requested and" in str(error)  # NumPy's words for a write that stopped half-way
     said = "'No space left on device'" if is_short else f"'{error.strerror or error}'"
-    if is_short or error.errno in _DISK:
+    if written or is_short or error.errno in _DISK:
         expected = "room and permission to write"
         remedy = "free some space or choose another folder; nothing was left behind"
         return DiskError(complaint(where, "disk", said, expected, remedy))

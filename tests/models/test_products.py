@@ -651,7 +651,7 @@ def test_where_and_how_a_path_is_given(tmp_path, make):
     model.to_fits(tmp_path / "y.fits")
     with pytest.raises(ProductError, match=r"^a.asdf: file name: got .asdf, expected .fits"):
         model.save(tmp_path / "a.asdf")
-    with pytest.raises(ProductError, match=r"^a.fits: file: got 'No such file or directory'"):
+    with pytest.raises(DiskError, match=r"^a.fits: disk: got 'No such file or directory'"):
         model.save(tmp_path / "nowhere" / "a.fits")
 
 
