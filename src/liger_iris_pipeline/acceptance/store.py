@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import math
@@ -179,12 +180,17 @@ def _answer(root: Path, reftype: str, question: Mapping[str, Any]) -> str:
 
 
 def _ask(root: Path, questions: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[float]]:
-    """Put all questions, taking the time of each."""
+    """Put all questions, taking the processor time of each."""
     answers, seconds = [], []
-    for question in questions:
-        begin = time.perf_counter()
-        answers.append(_answer(root, question["REFTYPE"], question))
-        seconds.append(time.perf_counter() - begin)
+    gc.collect()
+    gc.disable()  # as timeit does: a collection looks at all objects of the process, not only ours
+    try:
+        for question in questions:
+            begin = time.process_time()
+            answers.append(_answer(root, question["REFTYPE"], question))
+            seconds.append(time.process_time() - begin)
+    finally:
+        gc.enable()
     return answers, seconds
 
 
@@ -282,9 +288,9 @@ def groups(*, quick: bool, seed: int) -> list[Group]:
     """
     about = (
         "A store of darks, flats and gain maps of four detectors, nine filters and three years, several on one date. "
-        "Each question opens the store anew, as a step does. The same references are then entered in another order, "
-        "in two contexts, and the index is destroyed. At last a flat of another shape, of another filter, too old, and "
-        "with one byte changed is offered."
+        "Each question opens the store anew, as a step does; its processor time counts. The same references are then "
+        "entered in another order, in two contexts, and the index is destroyed. At last a flat of another shape, of "
+        "another filter, too old, and with one byte changed is offered."
     )
     cell = StoreCell(2000, 50) if quick else StoreCell(10_000, 200)
     return [Group("references", about, (cell,), measure, _judge)]
