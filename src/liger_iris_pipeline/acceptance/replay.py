@@ -106,8 +106,9 @@ def _changes(home: Path) -> dict[str, bool]:
     named["parameter"] = "iris_sky_subtract.mode" in told and not found.identical
     own = home / "own"
     own.mkdir()
-    for source in [first, second, *(home / "refs").glob("*.fits"), *(home / "raw").glob("*.fits")]:
-        shutil.copy(source, own)
+    for pattern in ("out/*_LVL[12]_*.fits", "refs/*.fits", "raw/*.fits"):
+        for source in home.glob(pattern):
+            shutil.copy(source, own)
     read = next(own.glob(f"{first.name.removesuffix('.fits').replace('LVL1', 'LVL0')}-*"))
     dark = next(own.glob(f"*{read.name.split('_')[2]}_DARK_2*"))
     with tempfile.TemporaryDirectory(dir=home.parent) as elsewhere:
