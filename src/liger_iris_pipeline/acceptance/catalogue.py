@@ -8,7 +8,7 @@ from liger_iris_pipeline.acceptance.table import Group
 
 __all__ = ["all_groups"]
 
-_ORDER = ("readout", "night")
+_ORDER = ("readout", "combination", "night")
 """Modules that give groups, in the order of the table."""
 
 

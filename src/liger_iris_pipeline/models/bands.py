@@ -153,11 +153,7 @@ class FrameBands:
                 stream.seek(0)
                 skeleton = survey(stream, size)
                 hdus = [_plane(skeleton.get(name), name) for name in _PLANES]
-            shape = hdus[0].shape
-            for hdu in hdus:
-                if hdu.shape != shape:
-                    remedy = "reduce the exposure anew"
-                    raise Fault(hdu.name, f"shape {hdu.shape}", f"{shape} as SCI", remedy)
+            shape = _common_shape(hdus)
         except (OSError, EOFError, zlib.error) as error:
             said = error.strerror if isinstance(error, OSError) and error.strerror else error
             remedy = "check its name and permissions"
@@ -166,16 +162,26 @@ class FrameBands:
         except Fault as fault:
             raise fault.as_error(path, ProductError) from fault
         starts = tuple(hdu.data_start for hdu in hdus)
-        return _Source(path, stream if packed else None, starts), (shape[0], shape[1])
+        return _Source(path, stream if packed else None, starts), shape
 
     def _unpacked(self, plain: BinaryIO) -> BinaryIO:
         """Unpack into a temporary file, piece by piece."""
         plain.seek(0)
         # closed with all the others, by close()
-        target = self._open.enter_context(tempfile.TemporaryFile())
+        target = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         with gzip.open(plain, "rb") as stream:
             shutil.copyfileobj(stream, target)
         return cast("BinaryIO", target)
+
+
+def _common_shape(hdus: Sequence[Hdu]) -> tuple[int, int]:
+    """Refuse planes that differ in shape."""
+    ny, nx = hdus[0].shape
+    for hdu in hdus:
+        if hdu.shape != (ny, nx):
+            remedy = "reduce the exposure anew"
+            raise Fault(hdu.name, f"shape {hdu.shape}", f"{(ny, nx)} as SCI", remedy)
+    return ny, nx
 
 
 def _plane(hdu: Hdu | None, name: str) -> Hdu:
