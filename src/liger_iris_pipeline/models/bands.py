@@ -137,10 +137,9 @@ class FrameBands:
             if len(data) != (end - begin) * nx * _PIXEL:
                 raise _changed(source.path, f"{len(data)} bytes of {name}")
             kind = np.uint32 if name == "DQ" else np.float32
-            plane = np.frombuffer(data, np.dtype(kind).newbyteorder(">")).astype(kind)
-            if name == "DQ":
-                plane ^= np.uint32(_UNSIGNED)
-            planes.append(plane.reshape(end - begin, nx))
+            plane: npt.NDArray[Any] = np.frombuffer(data, np.dtype(kind).newbyteorder(">"))
+            plane = plane.astype(kind).reshape(end - begin, nx)
+            planes.append(plane ^ np.uint32(_UNSIGNED) if name == "DQ" else plane)
         return planes
 
     def _source(self, path: Path) -> tuple[_Source, tuple[int, int]]:
