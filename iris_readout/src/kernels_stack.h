@@ -92,13 +92,27 @@ static inline vlong half_of(vlong count)
 	return (vlong)((vulong)count >> 1);
 }
 
-static inline bool any_long(vlong mask)
+/* The lanes that a mask has, a bit each. */
+static inline uint64_t lanes_of(vlong mask)
 {
-	int64_t found = 0;
+#if defined(__AVX512DQ__) && IRIS_VECTOR == 64
+	return _mm512_movepi64_mask((__m512i)mask);
+#elif defined(__AVX__) && IRIS_VECTOR == 32
+	return (uint64_t)_mm256_movemask_pd((__m256d)mask);
+#elif defined(__SSE2__) && IRIS_VECTOR == 16
+	return (uint64_t)_mm_movemask_pd((__m128d)mask);
+#else
+	uint64_t lanes = 0;
 
 	for (int l = 0; l < D; l++)
-		found |= mask[l];
-	return found != 0;
+		lanes |= (uint64_t)(mask[l] != 0) << l;
+	return lanes;
+#endif
+}
+
+static inline bool any_long(vlong mask)
+{
+	return lanes_of(mask) != 0;
 }
 
 static inline vdouble root(vdouble a)
@@ -659,42 +673,111 @@ INLINE void average_lanes(const iris_stack_job *job, columns *k, clipped *c,
 	}
 }
 
-/* --- blocks -------------------------------------------------------------- */
-
-/* Lanes that are not done with the others, in columns of their own. */
-typedef struct odd_lanes {
-	size_t count;
-	unsigned char lane[L];
-	columns k;
-} odd_lanes;
-
-/* Columns `from` of the odd lanes; at their end lanes of `fill`. */
-static void gather(float *to, const float *from, const odd_lanes *odd,
-		   float fill)
+/* Which values of a lane are used. */
+static inline bool is_used(const columns *k, size_t f, size_t lane)
 {
-	size_t f, i;
+	const double x = (double)k->value[f * L + lane];
 
-	for (f = 0; f < odd->k.n; f++) {
-		for (i = 0; i < odd->count; i++)
-			to[f * L + i] = from[f * L + odd->lane[i]];
-		for (; i % W != 0; i++)
-			to[f * L + i] = fill;
+	return x >= k->low[lane] && x <= k->high[lane];
+}
+
+/* --- pixels that are not done with the others ---------------------------- */
+
+/*
+ * Columns of their own, of pixels from anywhere.  They wait until there are
+ * many: groups are full then.
+ */
+typedef struct odd_pixels {
+	size_t count;
+	size_t pixel[L];
+	bool with_values;
+	columns k;
+} odd_pixels;
+
+static void add_odd(odd_pixels *odd, const columns *k, size_t lane,
+		    size_t pixel)
+{
+	columns *own = &odd->k;
+	const size_t slot = odd->count++;
+	size_t f;
+
+	odd->pixel[slot] = pixel;
+	for (f = 0; f < k->n; f++)
+		own->sorted[f * L + slot] = k->sorted[f * L + lane];
+	for (f = 0; odd->with_values && f < k->n; f++)
+		own->value[f * L + slot] = k->value[f * L + lane];
+	for (f = 0; k->read != NULL && f < k->n; f++) {
+		own->read[f * L + slot] = k->read[f * L + lane];
+		own->variance[f * L + slot] = k->variance[f * L + lane];
 	}
 }
 
-/* Combine the odd lanes, however many values they have or lose. */
-static void combine_odd(const iris_stack_job *job, columns *k, odd_lanes *odd)
+/* Lanes without a value, up to the end of the last group. */
+static void pad_odd(odd_pixels *odd)
+{
+	const columns *own = &odd->k;
+	size_t f, l;
+
+	for (f = 0; f < own->n; f++)
+		for (l = odd->count; l % W != 0; l++) {
+			const size_t at = f * L + l;
+
+			own->sorted[at] = own->value[at] = HUGE_VALF;
+			if (own->read != NULL)
+				own->read[at] = own->variance[at] = 1.0f;
+		}
+}
+
+/* Flags of an odd pixel: OR of the used values; where there is none, of all. */
+static uint32_t flags_of_odd(const iris_stack_job *job, const odd_pixels *odd,
+			     size_t slot)
+{
+	uint32_t of_used = 0, of_all = IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
+	const columns *own = &odd->k;
+	size_t f;
+
+	for (f = 0; f < own->n; f++) {
+		const iris_stack_frame *frame = &job->frames[f];
+		const uint32_t dq = frame->dq != NULL
+			? frame->dq[odd->pixel[slot]] : 0;
+
+		of_all |= dq;
+		if (is_used(own, f, slot))
+			of_used |= dq;
+	}
+	return own->count[slot] > 0.0f ? of_used : of_all;
+}
+
+static void store_odd(const iris_stack_job *job, const odd_pixels *odd)
+{
+	const iris_stack_planes *out = job->out;
+	const columns *own = &odd->k;
+	size_t i, f;
+
+	for (i = 0; i < odd->count; i++) {
+		const size_t pixel = odd->pixel[i];
+
+		out->value[pixel] = own->result[i];
+		if (out->variance != NULL)
+			out->variance[pixel] = own->spread[i];
+		if (out->nused != NULL)
+			out->nused[pixel] = (uint16_t)own->count[i];
+		if (out->dq != NULL)
+			out->dq[pixel] = flags_of_odd(job, odd, i);
+		for (f = 0; f < own->n; f++)
+			if (job->frames[f].used != NULL)
+				job->frames[f].used[pixel] =
+					is_used(own, f, i);
+	}
+}
+
+/* Combine the odd pixels, however many values they have or lose. */
+static void combine_odd(const iris_stack_job *job, odd_pixels *odd)
 {
 	columns *own = &odd->k;
-	size_t lane, i;
+	size_t lane;
 
-	gather(own->sorted, k->sorted, odd, HUGE_VALF);
-	if (k->read != NULL || job->options->rule == IRIS_CLIP_ROBUST)
-		gather(own->value, k->value, odd, HUGE_VALF);
-	if (k->read != NULL) {
-		gather(own->read, k->read, odd, 1.0f);
-		gather(own->variance, k->variance, odd, 1.0f);
-	}
+	pad_odd(odd);
 	for (lane = 0; lane < odd->count; lane += W) {
 		clipped c;
 
@@ -705,52 +788,38 @@ static void combine_odd(const iris_stack_job *job, columns *k, odd_lanes *odd)
 			   own->room + lane);
 		average_lanes(job, own, &c, lane, false, false);
 	}
-	for (i = 0; i < odd->count; i++) {
-		k->result[odd->lane[i]] = own->result[i];
-		k->spread[odd->lane[i]] = own->spread[i];
-		k->count[odd->lane[i]] = own->count[i];
-		k->low[odd->lane[i]] = own->low[i];
-		k->high[odd->lane[i]] = own->high[i];
-	}
+	store_odd(job, odd);
+	odd->count = 0;
 }
 
 /*
- * Most lanes have all their values and keep them: those need no masks.  The
- * others are looked for here, and combined together afterwards.
+ * Combine the others, which have all their values and keep them: no masks are
+ * needed.  Returns the lanes for which that does not hold, a bit each.
  */
-static void combine_columns(const iris_stack_job *job, columns *k,
-			    odd_lanes *odd)
+static uint64_t combine_even(const iris_stack_job *job, columns *k)
 {
 	const bool summed = job->options->iterations > 0
 		&& job->options->rule == IRIS_CLIP_SIGMA;
+	uint64_t odd = 0;
 	size_t lane;
 
-	odd->count = 0;
 	for (lane = 0; lane < L; lane += W) {
-		vlong some = all_long(0), is_odd_lane[P];
+		vlong of_group[P];
 		clipped c;
 
 		c.n = k->n;
 		c.sorted = k->sorted + lane;
 		find_odd(job, &c, k->read != NULL ? k->variance + lane : NULL,
-			 is_odd_lane);
+			 of_group);
 		if (summed)
 			average_lanes(job, k, &c, lane, true, true);
 		else
 			average_lanes(job, k, &c, lane, true, false);
 		FOR_P
-			some |= is_odd_lane[u];
-		if (!any_long(some))
-			continue;
-		FOR_P
-			for (int l = 0; l < D; l++)
-				if (is_odd_lane[u][l] != 0)
-					odd->lane[odd->count++] =
-						(unsigned char)(lane
-							+ (size_t)(u * D + l));
+			odd |= lanes_of(of_group[u])
+				<< (lane + (size_t)(u * D));
 	}
-	if (odd->count > 0)
-		combine_odd(job, k, odd);
+	return odd;
 }
 
 /* --- from frames, to planes ---------------------------------------------- */
@@ -824,78 +893,31 @@ static void take_frame(const iris_stack_job *job, columns *k, size_t f,
 	}
 }
 
-/* Which values of an odd lane are used. */
-static inline bool is_used(const columns *k, size_t f, size_t lane)
-{
-	const double x = (double)k->value[f * L + lane];
-
-	return x >= k->low[lane] && x <= k->high[lane];
-}
-
-/* OR of the flags of the used values; where there is none, of all. */
-static void store_dq(const iris_stack_job *job, const columns *k,
-		     const odd_lanes *odd, size_t first, size_t count)
-{
-	uint32_t *out = job->out->dq + first;
-	size_t f, l, i;
-
-	for (l = 0; l < count; l++)
-		out[l] = 0;
-	for (f = 0; f < k->n; f++) {
-		const uint32_t *dq = job->frames[f].dq;
-
-		for (l = 0; dq != NULL && l < count; l++)
-			out[l] |= dq[first + l];
-	}
-	for (i = 0; i < odd->count; i++) {
-		const size_t lane = odd->lane[i];
-		uint32_t of_used = 0;
-
-		if (lane >= count)
-			continue;
-		for (f = 0; f < k->n; f++)
-			if (job->frames[f].dq != NULL && is_used(k, f, lane))
-				of_used |= job->frames[f].dq[first + lane];
-		if (k->count[lane] > 0.0f)
-			out[lane] = of_used;
-		else
-			out[lane] |= IRIS_DQ_MASK(IRIS_DQ_DO_NOT_USE);
-	}
-}
-
-static void store_used(const iris_stack_job *job, const columns *k,
-		       const odd_lanes *odd, size_t first, size_t count)
-{
-	size_t f, i;
-
-	for (f = 0; f < k->n; f++) {
-		uint8_t *used = job->frames[f].used;
-
-		if (used == NULL)
-			continue;
-		memset(used + first, 1, count);
-		for (i = 0; i < odd->count; i++)
-			if (odd->lane[i] < count)
-				used[first + odd->lane[i]] =
-					is_used(k, f, odd->lane[i]);
-	}
-}
-
-static void store_stack(const iris_stack_job *job, const columns *k,
-			const odd_lanes *odd, size_t first, size_t count)
+/* Planes of a block of which every value is used. */
+static void store_even(const iris_stack_job *job, const columns *k,
+		       size_t first, size_t count)
 {
 	const iris_stack_planes *out = job->out;
-	size_t l;
+	size_t f, l;
 
 	memcpy(out->value + first, k->result, count * sizeof(*out->value));
 	if (out->variance != NULL)
 		memcpy(out->variance + first, k->spread,
 		       count * sizeof(*out->variance));
 	for (l = 0; out->nused != NULL && l < count; l++)
-		out->nused[first + l] = (uint16_t)k->count[l];
-	if (out->dq != NULL)
-		store_dq(job, k, odd, first, count);
-	store_used(job, k, odd, first, count);
+		out->nused[first + l] = (uint16_t)k->n;
+	for (l = 0; out->dq != NULL && l < count; l++)
+		out->dq[first + l] = 0;
+	for (f = 0; f < k->n; f++) {
+		const iris_stack_frame *frame = &job->frames[f];
+
+		if (frame->used != NULL)
+			memset(frame->used + first, 1, count);
+		if (out->dq == NULL || frame->dq == NULL)
+			continue;
+		for (l = 0; l < count; l++)
+			out->dq[first + l] |= frame->dq[first + l];
+	}
 }
 
 static void place_columns(columns *k, size_t n, bool known, float *scratch)
@@ -910,25 +932,59 @@ static void place_columns(columns *k, size_t n, bool known, float *scratch)
 	k->variance = known ? scratch + 4 * size : NULL;
 }
 
-/* Combine pixels [first, first + count), at most L of them. */
+/* One block; its odd pixels wait. */
+static void combine_block(const iris_stack_job *job, size_t first,
+			  size_t count, columns *k, odd_pixels *odd)
+{
+	uint64_t found;
+	size_t f;
+
+	for (f = 0; f < k->n; f++)
+		take_frame(job, k, f, first, count);
+	memcpy(k->sorted, k->value, k->n * L * sizeof(*k->sorted));
+	sort_columns(k->sorted, k->n, L);
+	found = combine_even(job, k);
+	store_even(job, k, first, count);
+	if (odd->count + (size_t)__builtin_popcountll(found) > L)
+		combine_odd(job, odd);
+	for (; found != 0; found &= found - 1) {
+		const size_t lane = (size_t)__builtin_ctzll(found);
+
+		if (lane < count)
+			add_odd(odd, k, lane, first + lane);
+	}
+}
+
+/* Whether it matters which values are used, or in which frame they are. */
+static bool needs_values(const iris_stack_job *job)
+{
+	size_t f;
+
+	for (f = 0; f < job->nframe; f++)
+		if (job->frames[f].used != NULL)
+			return true;
+	return job->out->dq != NULL || job->frames[0].var_read != NULL
+		|| job->options->rule == IRIS_CLIP_ROBUST;
+}
+
+/* Combine pixels [first, first + count). */
 static void combine_stack(const iris_stack_job *job, size_t first,
 			  size_t count, float *scratch)
 {
-	const size_t n = job->nframe;
+	const size_t n = job->nframe, end = first + count;
 	const bool known = job->frames[0].var_read != NULL;
-	/* Not cleared: that would take as long as the sums. */
-	odd_lanes odd;
+	odd_pixels odd;
 	columns k;
-	size_t f;
 
 	place_columns(&k, n, known, scratch);
 	place_columns(&odd.k, n, known, scratch + 5 * n * L);
-	for (f = 0; f < n; f++)
-		take_frame(job, &k, f, first, count);
-	memcpy(k.sorted, k.value, n * L * sizeof(*k.sorted));
-	sort_columns(k.sorted, n, L);
-	combine_columns(job, &k, &odd);
-	store_stack(job, &k, &odd, first, count);
+	odd.count = 0;
+	odd.with_values = needs_values(job);
+	for (; first < end; first += L)
+		combine_block(job, first, end - first < L ? end - first : L,
+			      &k, &odd);
+	if (odd.count > 0)
+		combine_odd(job, &odd);
 }
 
 #endif

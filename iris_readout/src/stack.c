@@ -111,12 +111,9 @@ static void combine_piece(const iris_job *job, size_t piece,
 	const size_t begin = piece * PIECE;
 	const size_t end = begin + PIECE < stack->npixel ? begin + PIECE
 		: stack->npixel;
-	size_t i;
 
-	for (i = begin; i < end; i += IRIS_LANES)
-		stack->kernels->combine_stack(
-			stack, i, end - i < IRIS_LANES ? end - i : IRIS_LANES,
-			work->scratch);
+	stack->kernels->combine_stack(stack, begin, end - begin,
+				      work->scratch);
 }
 
 /* All pieces, by as many threads as can be had. */

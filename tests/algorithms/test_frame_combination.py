@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liger_iris_pipeline.algorithms.frame import combine_stack, make_dark, make_flat
+from liger_iris_pipeline.algorithms.frame import (
+    combine_bands,
+    combine_stack,
+    make_dark,
+    make_flat,
+)
+from liger_iris_pipeline.algorithms.frame.combine import _middle
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError
 from liger_iris_pipeline.kinds import Frame
@@ -198,3 +204,74 @@ def test_all_flagged_frames_make_flagged_references():
 def test_no_frames_are_refused():
     with pytest.raises(InputError, match="stack: frames: got none"):
         make_dark([])
+
+
+class Counted:
+    """Frames that are read by bands, which are counted."""
+
+    def __init__(self, frames):
+        self.frames, self.shape, self.largest, self.calls = frames, frames[0].rate.shape, 0, 0
+
+    def __len__(self):
+        return len(self.frames)
+
+    def rows(self, index, rows):
+        f = self.frames[index]
+        self.calls += 1
+        self.largest = max(self.largest, f.rate[rows].shape[0])
+        return Frame(f.rate[rows], f.var_read[rows], f.var_photon[rows], f.dq[rows])
+
+
+def frames_of(seed, n=5, shape=(31, 12)):
+    value, read, photon, dq = stack(np.random.default_rng(seed), n, shape)
+    return [Frame(*planes) for planes in zip(value + 40, read, photon, dq, strict=True)]
+
+
+@pytest.mark.parametrize("limit", [1, 6 * 12 * 16 * 4, 1 << 30])
+def test_bands_give_the_same_bits_whatever_the_memory(limit):
+    frames = frames_of(7)
+    planes = [[getattr(f, n) for f in frames] for n in ("rate", "var_read", "var_photon", "dq")]
+    expected = combine_stack(*planes)
+    bands = Counted(frames)
+    for got in (combine_bands(bands, memory_limit=limit), combine_bands(frames)):
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    # (5 frames and the one being read) of 12 pixels, 16 bytes each
+    assert bands.largest == min(31, max(1, limit // (6 * 12 * 16)))
+    assert bands.calls == 5 * -(-31 // bands.largest)
+
+
+def test_references_from_bands_are_those_from_memory():
+    frames = frames_of(8)
+    dark = (np.full((31, 12), 0.25), np.full((31, 12), 0.1), np.zeros((31, 12), np.uint32))
+    for make, more in ((make_dark, ()), (make_flat, (None,)), (make_flat, (dark,))):
+        expected = make(frames, *more)
+        got = make(Counted(frames), *more, memory_limit=5000)
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=40),
+    cut=st.integers(0, 40),
+)
+def test_the_median_of_bands_is_exact(values, cut):
+    array = np.array(values, np.float32)
+    got = _middle(lambda: iter([array[:cut], array[cut:]]))
+    if not values:
+        assert np.isnan(got)
+    else:
+        ordered = np.sort(array).astype(np.float64)
+        low, high = ordered[(len(values) - 1) // 2], ordered[len(values) // 2]
+        assert got == 0.5 * low + 0.5 * high
+
+
+def test_planes_that_disagree_are_refused():
+    one = np.ones((3, 4, 4))
+    flags = np.zeros((3, 4, 4), np.uint32)
+    for planes in ((one[:2], one, one, flags), (one, one, one, flags[:, :2])):
+        with pytest.raises(InputError, match=r"stack: planes: got .* expected equal shapes"):
+            combine_stack(*planes)
+    with pytest.raises(InputError, match=r"stack: frames: got \(31, 12\), \(4, 4\), expected"):
+        combine_bands([*frames_of(1, 1), *frames_of(2, 1, (4, 4))])

@@ -10,6 +10,7 @@ __all__ = ["all_groups"]
 
 _ORDER = (
     "readout",
+    "combination",
     "makers",
     "makers_frame",
     "store",

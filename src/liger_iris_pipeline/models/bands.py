@@ -136,12 +136,10 @@ class FrameBands:
             data = stream.read((end - begin) * nx * _PIXEL)
             if len(data) != (end - begin) * nx * _PIXEL:
                 raise _changed(source.path, f"{len(data)} bytes of {name}")
-            plane: npt.NDArray[Any]
-            if name == "DQ":
-                plane = np.frombuffer(data, ">u4").astype(np.uint32) ^ np.uint32(_UNSIGNED)
-            else:
-                plane = np.frombuffer(data, ">f4").astype(np.float32)
-            planes.append(plane.reshape(end - begin, nx))
+            kind = np.uint32 if name == "DQ" else np.float32
+            plane: npt.NDArray[Any] = np.frombuffer(data, np.dtype(kind).newbyteorder(">"))
+            plane = plane.astype(kind).reshape(end - begin, nx)
+            planes.append(plane ^ np.uint32(_UNSIGNED) if name == "DQ" else plane)
         return planes
 
     def _source(self, path: Path) -> tuple[_Source, tuple[int, int]]:
@@ -163,7 +161,7 @@ class FrameBands:
         except Fault as fault:
             raise fault.as_error(path, ProductError) from fault
         starts = tuple(hdu.data_start for hdu in hdus)
-        return _Source(path, stream if packed else None, starts), (shape[0], shape[1])
+        return _Source(path, stream if packed else None, starts), shape
 
     def _unpacked(self, plain: BinaryIO) -> BinaryIO:
         """Unpack into a temporary file, piece by piece."""
@@ -175,14 +173,14 @@ class FrameBands:
         return cast("BinaryIO", target)
 
 
-def _common_shape(hdus: Sequence[Hdu]) -> tuple[int, ...]:
-    """Give the shape of planes that belong together."""
-    shape = hdus[0].shape
+def _common_shape(hdus: Sequence[Hdu]) -> tuple[int, int]:
+    """Refuse planes that differ in shape."""
+    ny, nx = hdus[0].shape
     for hdu in hdus:
-        if hdu.shape != shape:
+        if hdu.shape != (ny, nx):
             remedy = "reduce the exposure anew"
-            raise Fault(hdu.name, f"shape {hdu.shape}", f"{shape} as SCI", remedy)
-    return shape
+            raise Fault(hdu.name, f"shape {hdu.shape}", f"{(ny, nx)} as SCI", remedy)
+    return ny, nx
 
 
 def _plane(hdu: Hdu | None, name: str) -> Hdu:

@@ -32,8 +32,8 @@ Float64 = npt.NDArray[np.float64]
 MEMORY_LIMIT = 512 << 20
 """Bytes that bands of frames take at most, whatever the number of frames."""
 
-_BAND_BYTES = 28
-"""Per pixel and frame: four planes of a band, one more as it is read, one that is dark-subtracted."""
+_BAND_BYTES = 16
+"""Per pixel of a band: four planes; the frame that is being read takes as much once more."""
 
 ITERATIONS = 5
 """Largest number of passes of clipping."""
@@ -203,16 +203,22 @@ def combine_bands(
     """
     bands = _InMemory(frames) if isinstance(frames, Sequence) else frames
     offset = _Dark(bands.shape, dark)
-    rows = max(1, int(memory_limit // (len(bands) * bands.shape[1] * _BAND_BYTES)))
+    n = len(bands)
+    rows = max(1, int(memory_limit // ((n + 1) * bands.shape[1] * _BAND_BYTES)))
     if divide:
-        levels = [_level(bands, n, offset, rows * len(bands)) for n in range(len(bands))]
-    levels = [1.0] * len(bands) if levels is None else levels
+        levels = [_level(bands, i, offset, rows * n) for i in range(n)]
+    levels = [1.0] * n if levels is None else levels
     common = float(np.mean([1.0 / level for level in levels]))
     out = _empty(bands.shape)
     for part in _parts(bands.shape[0], rows):
-        band = [offset.subtracted(bands.rows(n, part), part) for n in range(len(bands))]
-        planes = [[frame[plane] for frame in band] for plane in range(4)]
-        _combine_rows(planes, out, part, clip=clip, iterations=ITERATIONS, scales=levels)
+        _combine_rows(
+            _read_rows(bands, part, offset),
+            out,
+            part,
+            clip=clip,
+            iterations=ITERATIONS,
+            scales=levels,
+        )
         # the dark is common to all frames: its error does not average down
         if offset.err is not None:
             out.err[part] = np.hypot(out.err[part], offset.err[part] * common)
@@ -244,6 +250,12 @@ def _empty(shape: tuple[int, ...]) -> Combined:
 def _parts(ny: int, rows: int) -> Iterator[slice]:
     """Cut a plane into bands."""
     return (slice(start, min(start + rows, ny)) for start in range(0, ny, rows))
+
+
+def _read_rows(bands: Bands, part: slice, dark: _Dark) -> list[list[npt.NDArray[Any]]]:
+    """Read a band of all frames, sorted by plane."""
+    frames = [dark.subtracted(bands.rows(i, part), part) for i in range(len(bands))]
+    return [[frame[plane] for frame in frames] for plane in range(4)]
 
 
 def _combine_rows(
