@@ -10,6 +10,7 @@ from astropy.io import fits
 from liger_iris_pipeline.cli.main import main
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.pipelines.calibrate import Wishes
+from liger_iris_pipeline.pipelines.replay import replay
 from liger_iris_pipeline.simulator import (
     CalibrationPlan,
     DetectorPhysics,
@@ -145,6 +146,13 @@ def test_the_night_is_reduced_with_nothing_skipped(night, store, tmp_path):
         for step in ("DQINIT", "SATUR", "LINEAR", "RAMP", "DARK", "FLAT", "SKY", "PHOTOM"):
             assert header[f"S_{step}"] == "COMPLETE", step
         assert 30 < header["MAGZERO"] < 33
+
+
+@pytest.mark.parametrize("name", ["DARK", "FLAT", "DQ", "PHOTOM"])
+def test_masters_can_be_made_again_from_their_reads(name, masters, night, store):
+    replayed = replay(masters[name], find_in=[night, night / "truth", store])
+    assert replayed.identical, replayed.changes
+    assert replayed.changes == ()
 
 
 def test_types_and_frames_and_superskies_on_request(night, store, tmp_path, capsys):

@@ -136,10 +136,12 @@ class FrameBands:
             data = stream.read((end - begin) * nx * _PIXEL)
             if len(data) != (end - begin) * nx * _PIXEL:
                 raise _changed(source.path, f"{len(data)} bytes of {name}")
-            kind = np.uint32 if name == "DQ" else np.float32
-            plane: npt.NDArray[Any] = np.frombuffer(data, np.dtype(kind).newbyteorder(">"))
-            plane = plane.astype(kind).reshape(end - begin, nx)
-            planes.append(plane ^ np.uint32(_UNSIGNED) if name == "DQ" else plane)
+            plane: npt.NDArray[Any]
+            if name == "DQ":
+                plane = np.frombuffer(data, ">u4").astype(np.uint32) ^ np.uint32(_UNSIGNED)
+            else:
+                plane = np.frombuffer(data, ">f4").astype(np.float32)
+            planes.append(plane.reshape(end - begin, nx))
         return planes
 
     def _source(self, path: Path) -> tuple[_Source, tuple[int, int]]:

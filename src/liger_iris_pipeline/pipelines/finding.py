@@ -11,7 +11,7 @@ from liger_iris_pipeline.calibration import sha256_of
 
 __all__ = ["FileFinder", "Found", "Root"]
 
-_ENDINGS = (".fits", ".fits.gz", ".asdf")
+_ENDINGS = (".fits", ".fits.gz", ".asdf", ".ecsv")
 
 
 class Found(NamedTuple):

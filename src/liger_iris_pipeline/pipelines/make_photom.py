@@ -90,6 +90,10 @@ class CreatePhotomPipeline(ReducedMaker):
         logger.info("%s: %.4f +- %.4f AB mag in %s", header.get("DETECTOR"), *found[::2], band)
         return {"phot_table": [(band, found.ab, found.vega, found.err)]}
 
+    def get_pars(self) -> dict[str, Any]:
+        """Give the parameters, of the table its name: INPUTS has its checksum."""
+        return {**super().get_pars(), "standards": Path(self.standards).name}
+
     def record(self, model: Any, items: Sequence[Item]) -> None:
         """Write the reads, and the table of standards, into INPUTS."""
         super().record(model, items)

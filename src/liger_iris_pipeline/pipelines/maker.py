@@ -40,6 +40,7 @@ from liger_iris_pipeline.calibration import exposure_date, night_start, referenc
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import MissingReferenceError, ProductError, complaint
 from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.provenance import Origin, inherit, origin_of
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
 from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
 
@@ -206,9 +207,6 @@ class Maker(IrisStep):
         """Write the receipt row and the references, each once."""
         self._references = list(dict.fromkeys(self._references))
         super().finalize_result(result, list(dict.fromkeys(reference_files_used)))
-        rows = dict.fromkeys(_values(result.calibration_rows()))  # of frames and of the maker
-        result.calibrations = None
-        result.add_calibrations(rows)
 
     def _product_name(self, model: Any) -> str:
         return str(model.meta.filename)
@@ -306,33 +304,16 @@ class FrameMaker(Maker):
 
     def record(self, model: Any, items: Sequence[Item]) -> None:
         """Hand on the reads, the receipt and the references of the frames, each once."""
-        inputs: dict[tuple[Any, ...], None] = {}
-        receipt: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        references: dict[tuple[Any, ...], None] = {}
-        for item in items:
-            with self.opened(item) as frame:
-                inputs |= dict.fromkeys(self._reads_of(frame, item))
-                for row in frame.receipt_rows():
-                    values = tuple(row.values())
-                    receipt.setdefault((*values[:3], *values[6:]), values)
-                references |= dict.fromkeys(_values(frame.calibration_rows()))
-        model.add_inputs(inputs)
-        for values in receipt.values():
-            model.add_receipt(values)
-        model.add_calibrations(references)
+        inherit(model, [self._origin(item) for item in items])
 
-    @staticmethod
-    def _reads_of(frame: Any, item: Item) -> list[tuple[Any, ...]]:
-        """List what a frame was made from, in its role; the frame itself where it does not say."""
-        role = ROLES.get(str(frame.header_mapping().get("IMTYPE", "")), "")
-        found = [(row["file"], row["sha256"], role) for row in frame.input_rows()]
-        if found or isinstance(item, AbstractDataModel):
-            return found
-        return [(item.name, sha256_of(item), role)]
-
-
-def _values(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in rows]
+    def _origin(self, item: Item) -> Origin:
+        """Note what a frame was made from, in its role; the frame itself where it does not say."""
+        with self.opened(item) as frame:
+            role = ROLES.get(str(frame.header_mapping().get("IMTYPE", "")), "")
+            origin = origin_of(frame, role)
+        if origin.inputs or isinstance(item, AbstractDataModel):
+            return origin
+        return origin._replace(inputs=({"file": item.name, "sha256": sha256_of(item)},))
 
 
 def _span(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

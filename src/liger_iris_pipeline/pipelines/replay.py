@@ -331,6 +331,10 @@ def _roots(product: Path, find_in: Sequence[Path]) -> list[Root]:
 # --- making it again -----------------------------------------------------------------------------
 
 
+_TABLES = frozenset({"standards"})
+"""Roles of inputs that are files given as the parameter of that name."""
+
+
 @dataclass
 class _Replay:
     """One product, made again in a folder of its own."""
@@ -346,6 +350,8 @@ class _Replay:
         self._check_changes(recipe)
         references = self._references(recipe)
         paths = self._inputs()
+        tables = {role: path for path, role in paths.items() if role in _TABLES}
+        paths = {path: role for path, role in paths.items() if role not in _TABLES}
         (self.folder / "made").mkdir()
         made = self.folder / "made" / self.record.path.name
         self.options.progress("replay", 0, 1)
@@ -353,7 +359,7 @@ class _Replay:
             if recipe is Level1Step:
                 self._level1(self._exposure(list(paths)), references).save(made)
             else:
-                self._run(recipe, references, self._members(paths, references), made)
+                self._run(recipe, references, self._members(paths, references), made, tables)
         finally:
             self.options.changes += references.changes
         self.options.progress("replay", 1, 1)
@@ -554,9 +560,11 @@ class _Replay:
         references: PinnedReferences,
         members: Sequence[tuple[Path, str]],
         made: Path,
+        tables: Mapping[str, Path],
     ) -> None:
         """Run a pipeline or maker on its members and save what it makes."""
         options = self._own_parameters(recipe)
+        options |= {role: str(path) for role, path in tables.items()}
         options |= overrides_for(recipe, self.options.overrides)
         steps = getattr(recipe, "step_defs", {})
         if steps:
