@@ -34,7 +34,9 @@ class Bench:
         self.raw.mkdir()
         for path in sorted(self.night.glob("*_IMG1_SCI_LVL0_0001-01-*.fits")):
             shutil.copy(path, self.raw)
-        shutil.copytree(self.refs, self.store, symlinks=True)
+        self.store.mkdir()
+        for path in sorted(self.refs.glob("*.fits")):  # a plain folder, whose files may be changed
+            shutil.copy(path, self.store)
         (self.root / "temporary").mkdir()
 
     @property

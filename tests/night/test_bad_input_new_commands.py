@@ -44,23 +44,29 @@ def without_inputs(bench):
     return ["replay", str(bench.root / "a.fits"), "--into", str(bench.out)]
 
 
+def far_away(bench):
+    """A product where no search begins that ends at the night it was made from."""
+    place = bench.root / "far" / "away" / "a.fits"
+    place.parent.mkdir(parents=True)
+    shutil.copy(product(bench), place)
+    return str(place)
+
+
 def far_from_its_reads(bench):
     """A product whose reads are nowhere to be found."""
-    shutil.copy(product(bench), bench.root / "a.fits")
     for path in bench.reads:
         path.unlink()
-    return ["replay", str(bench.root / "a.fits"), "--into", str(bench.out)]
+    return ["replay", far_away(bench), "--into", str(bench.out)]
 
 
 def read_changed(bench):
     """A read that has another byte than when the product was made."""
-    shutil.copy(product(bench), bench.root / "a.fits")
     path = bench.reads[1]
     content = bytearray(path.read_bytes())
     content[9000] ^= 0x55
     path.write_bytes(bytes(content))
     found_in = ["--find-in", str(bench.raw), "--into", str(bench.out)]
-    return ["replay", str(bench.root / "a.fits"), *found_in]
+    return ["replay", far_away(bench), *found_in]
 
 
 def broken_json(bench):

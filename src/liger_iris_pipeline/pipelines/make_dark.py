@@ -42,5 +42,6 @@ class CreateDarkPipeline(FrameMaker):
         dict of str to ndarray
             Rate, error, flags and glow.
         """
-        rate, err, dq = make_dark(self.frames(items), hot=self.hot, warm=self.warm, clip=self.clip)
+        with self.bands(items) as frames:
+            rate, err, dq = make_dark(frames, hot=self.hot, warm=self.warm, clip=self.clip)
         return {"data": rate, "err": err, "dq": dq, "glow": split_glow(rate, dq).glow}

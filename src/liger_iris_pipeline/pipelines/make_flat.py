@@ -58,7 +58,8 @@ class CreateFlatPipeline(FrameMaker):
                 complaint("flat", "CALTYPE", "LAMPOFF only", "flats with light", "add some")
             )
         limits = BadPixelLimits(dead=self.dead, cold=self.cold, low=self.low)
-        flat = make_flat(self.frames(on), self._unlit(on[0], off), limits=limits, clip=self.clip)
+        with self.bands(on) as frames:
+            flat = make_flat(frames, self._unlit(on[0], off), limits=limits, clip=self.clip)
         pixel, illumination = split_flat(flat.data, flat.dq)
         return {
             "data": flat.data,
@@ -71,7 +72,8 @@ class CreateFlatPipeline(FrameMaker):
     def _unlit(self, first: Item, off: Sequence[Item]) -> Any:
         """Give what is not the lamp's: from frames without it, else the dark; None on request."""
         if off:
-            return lamp_off(self.frames(off), clip=self.clip)
+            with self.bands(off) as frames:
+                return lamp_off(frames, clip=self.clip)
         with self.opened(first) as model:
             dark = self.find_reference(model, "dark")
             if dark is None:

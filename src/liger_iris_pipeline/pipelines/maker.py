@@ -35,11 +35,13 @@ import numpy as np
 from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import associations, models
+from liger_iris_pipeline.algorithms.frame import Bands
 from liger_iris_pipeline.associations import ROLES
 from liger_iris_pipeline.calibration import exposure_date, night_start, reference_name, sha256_of
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import MissingReferenceError, ProductError, complaint
 from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.bands import FrameBands
 from liger_iris_pipeline.models.provenance import Origin, inherit, origin_of
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
 from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
@@ -302,6 +304,16 @@ class FrameMaker(Maker):
                 found.append(model.to_frame())
         return found
 
+    @contextmanager
+    def bands(self, items: Sequence[Item]) -> Iterator[Sequence[Frame] | Bands]:
+        """Read frames; those on disk by bands of rows, which are not kept."""
+        paths = [item for item in items if not isinstance(item, AbstractDataModel)]
+        if len(paths) < len(items):
+            yield self.frames(items)
+            return
+        with FrameBands(paths) as found:
+            yield found
+
     def record(self, model: Any, items: Sequence[Item]) -> None:
         """Hand on the reads, the receipt and the references of the frames, each once."""
         inherit(model, [self._origin(item) for item in items])
@@ -324,6 +336,7 @@ def _span(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         known = [h[key] for h in headers if isinstance(h.get(key), int | float)]
         if known:
             span[key] = float(pick(known))
-    if headers[0].get("OBS_ID"):
-        span["OBS_ID"] = headers[0]["OBS_ID"]
+    observations = [str(h["OBS_ID"]) for h in headers if h.get("OBS_ID")]
+    if observations:
+        span["OBS_ID"] = min(observations)  # whatever the order of the inputs
     return span

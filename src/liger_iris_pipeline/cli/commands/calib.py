@@ -74,6 +74,14 @@ def _store(options: argparse.Namespace, near: Path | None = None) -> Store:
     return find_store(options.refs, folder, context=options.context)
 
 
+def _check_type(store: Store, reftype: str) -> None:
+    """Refuse a type that the store's context does not have."""
+    try:
+        store.rulebook.rule(reftype)
+    except ReferenceFileError as error:
+        raise UsageError(str(error)) from error
+
+
 def _mode(options: argparse.Namespace) -> Mode:
     """Give the mode that was asked for."""
     return "realtime" if options.real_time else "offline"
@@ -112,7 +120,7 @@ def _list(options: argparse.Namespace) -> None:
 
     store = _store(options)
     if options.type is not None:
-        store.rulebook.rule(options.type)
+        _check_type(store, options.type)
     items = store.references(options.type)
     if options.json:
         print(json.dumps([{"type": item.reftype, **item_to_fields(item)} for item in items]))
@@ -135,6 +143,7 @@ def _select(options: argparse.Namespace) -> None:
     ]
     found: dict[str, Reference | IrisError] = {}
     for reftype in types:
+        _check_type(store, reftype)
         try:
             found[reftype] = store.select(reftype, metadata, mode=_mode(options))
         except ReferenceFileError as error:
@@ -181,6 +190,7 @@ def _explain(options: argparse.Namespace) -> None:
 
     metadata = models.read_metadata(options.file)
     store = _store(options, options.file)
+    _check_type(store, options.type)
     told = store.explain(options.type, metadata, mode=_mode(options))
     print(json.dumps(told.to_json()) if options.json else told)
 
