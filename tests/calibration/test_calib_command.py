@@ -102,7 +102,7 @@ def test_list_context_and_index(filled, calib, tmp_path, reference):
     assert calib("list", "--context", "iris_0002")[1].startswith("0 references")
     assert calib("index")[1] == "6 references\n"
     assert calib("context", "iris_0077")[0] == 2
-    assert calib("list", "drak")[0] == 1
+    assert calib("list", "drak")[0] == 2
 
 
 def test_verify_names_what_was_changed(filled, calib):

@@ -213,8 +213,7 @@ def _stamp_contexts(product: Any, contexts: Iterable[tuple[str, str]]) -> None:
     """Write the names of contexts and, in the same order, their checksums."""
     known = dict(_contexts_of(product))
     known |= {name: sha256 for name, sha256 in contexts if sha256 or name not in known}
-    for name in [name for name in known if name in _BY_HAND]:
-        del known[name]
+    known = {name: known[name] for name in sorted(known) if name not in _BY_HAND}
     product.meta.ref_file.context = ",".join(known) or None
     joined = ",".join(known.values())
     product.meta.ref_file.context_sha256 = joined if joined.strip(",") else None
