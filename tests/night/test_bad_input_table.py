@@ -228,10 +228,15 @@ def replaced(kind, change):
     return spoil
 
 
-def flipped(content):
-    changed = bytearray(content)
-    changed[len(changed) // 2] ^= 0x10
-    return bytes(changed)
+def damaged(bench):
+    """A dark that states its sums, of which then a pixel changes."""
+    path = bench.reference("DARK")
+    with fits.open(path) as hdus:
+        hdus.writeto(path, overwrite=True, checksum=True)
+        start = hdus["SCI"].fileinfo()["datLoc"]
+    content = bytearray(path.read_bytes())
+    content[start + 5000] ^= 0x10
+    path.write_bytes(content)
 
 
 def no_store(bench):
@@ -249,7 +254,7 @@ REFERENCES = [
     Case("a flat of another size", narrow_flat, r"_FLAT_.*50"),
     Case("USEAFTER is no date", reference_card("DARK", USEAFTER="soon"), r"USEAFTER.*soon"),
     Case("valid from tomorrow", reference_card("DARK", USEAFTER="2099-01-01T00:00:00"), r"2099"),
-    Case("a byte of the dark changed", replaced("DARK", flipped), r"_DARK_.*DATASUM: got"),
+    Case("a byte of the dark changed", damaged, r"_DARK_.*DATASUM: got"),
     Case("a dark cut short", replaced("DARK", lambda c: c[: len(c) // 2]), r"_DARK_"),
     Case("a dark that is not FITS", replaced("DARK", lambda c: b"dark"), r"_DARK_"),
     Case("no such store", no_store, r"nowhere"),
