@@ -20,6 +20,9 @@ STRUCTURES = {
     "iris_options": library.Options,
     "iris_planes": library.Planes,
     "iris_event": library.Event,
+    "iris_stack_options": library.StackOptions,
+    "iris_stack_frame": library.StackFrame,
+    "iris_stack_planes": library.StackPlanes,
 }
 SCALARS = {
     "size_t": ctypes.c_size_t,
