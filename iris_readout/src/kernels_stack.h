@@ -255,7 +255,9 @@ INLINE void find_median(const float *sorted, size_t n, const vlong first[P],
 		return;
 	}
 	FOR_P {
-		a[u] = first[u] + half_of(count[u] - 1);
+		/* Of no value: no place, which unsigned sums may wrap to. */
+		a[u] = (vlong)((vulong)first[u]
+			       + (vulong)half_of(count[u] - 1));
 		b[u] = first[u] + half_of(count[u]);
 		x[u] = y[u] = all_double(0.0);
 	}
