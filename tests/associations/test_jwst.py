@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from conftest import make_exposure
 from liger_iris_pipeline.associations import Association, Member, Product, generate, load
 from liger_iris_pipeline.errors import AssociationError
 
@@ -128,8 +127,8 @@ def test_a_time_that_is_none_is_named(folder) -> None:
         load(save(folder, content))
 
 
-def test_ours_are_what_jwst_expects(tmp_path) -> None:
-    night = [make_exposure(n, IMTYPE="SKY" if n == 2 else "SCI") for n in (1, 2, 3)]
+def test_ours_are_what_jwst_expects(tmp_path, exposure) -> None:
+    night = [exposure(n, IMTYPE="SKY" if n == 2 else "SCI") for n in (1, 2, 3)]
     found = generate(night, folder=tmp_path)
     assert len(found) == 3
     for association in found:

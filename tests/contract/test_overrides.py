@@ -4,6 +4,7 @@ import importlib
 import inspect
 import warnings
 
+import headers
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -19,25 +20,7 @@ from liger_iris_pipeline.steps.dark_subtract import DarkSubtractStep
 from liger_iris_pipeline.steps.photom import PhotomStep
 
 SHAPE = (16, 16)
-HEADER = {
-    "TELESCOP": "TMT",
-    "INSTRUME": "IRIS",
-    "DETECTOR": "IMG1",
-    "OBS_ID": "2026B-P001-001",
-    "EXP_NO": 1,
-    "IMTYPE": "SCI",
-    "FILTER": "Jbb",
-    "INSTMODE": "IMG",
-    "DATE-OBS": "2026-10-14T10:00:00",
-    "RA": 10.0,
-    "DEC": 20.0,
-    "PA": 0.0,
-    "DETSIZE1": 16,
-    "DETSIZE2": 16,
-    "REFPIX": 0,
-    "SUBARRAY": "FULL",
-    "SAMPMODE": "UTR",
-}
+HEADER = {**headers.HEADER, "DETSIZE1": 16, "DETSIZE2": 16, "REFPIX": 0}
 CLASSES = [
     getattr(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2])
     for path, _, _ in get_steps()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import headers
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -25,25 +26,7 @@ FRAME_STEPS = {
     "iris_assign_wcs": "S_WCS",
     "iris_photom": "S_PHOTOM",
 }
-HEADER = {
-    "TELESCOP": "TMT",
-    "INSTRUME": "IRIS",
-    "DETECTOR": "IMG1",
-    "OBS_ID": "2026B-P001-001",
-    "EXP_NO": 1,
-    "IMTYPE": "SCI",
-    "FILTER": "Jbb",
-    "INSTMODE": "IMG",
-    "DATE-OBS": "2026-10-14T10:00:00",
-    "RA": 10.0,
-    "DEC": 20.0,
-    "PA": 0.0,
-    "DETSIZE1": 64,
-    "DETSIZE2": 64,
-    "REFPIX": 4,
-    "SUBARRAY": "FULL",
-    "SAMPMODE": "UTR",
-}
+HEADER = {**headers.HEADER, "DETSIZE1": 64, "DETSIZE2": 64, "REFPIX": 4}
 
 
 def step_class(alias):

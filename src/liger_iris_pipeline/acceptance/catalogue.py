@@ -16,7 +16,6 @@ _ORDER = (
     "store",
     "associations",
     "night",
-    "own_night",
     "replay",
 )
 """Modules that give groups, in the order of the table."""

@@ -23,12 +23,15 @@ class NightCell:
     ----------
     seed : int
         Seed of the night.
+    own : bool
+        Whether it is calibrated by its own exposures alone.
     """
 
     seed: int
+    own: bool = False
 
     def __str__(self) -> str:
-        return f"night of seed {self.seed}"
+        return f"night of seed {self.seed}" + (", own calibrations" if self.own else "")
 
 
 def measure(cell: NightCell, rng: np.random.Generator) -> Measured:
@@ -36,7 +39,9 @@ def measure(cell: NightCell, rng: np.random.Generator) -> Measured:
     from liger_iris_pipeline.acceptance.demo import run_demo  # brings all pipelines with it
 
     with tempfile.TemporaryDirectory() as folder:
-        report = run_demo(Path(folder) / "night", seed=cell.seed, progress=lambda *_: None)
+        report = run_demo(
+            Path(folder) / "night", seed=cell.seed, progress=lambda *_: None, own=cell.own
+        )
     return Measured(cell, count=len(report.rows), rows=report.rows)
 
 
@@ -49,7 +54,7 @@ def _judge(measured: Sequence[Measured]) -> list[Row]:
 
 
 def groups(*, quick: bool, seed: int) -> list[Group]:
-    """Give the group of the demonstration.
+    """Give the groups of the demonstration, with references and without.
 
     Parameters
     ----------
@@ -61,10 +66,20 @@ def groups(*, quick: bool, seed: int) -> list[Group]:
     Returns
     -------
     list of Group
-        One cell and its rows.
+        One cell and its rows each.
     """
+    if quick:
+        return []
     about = (
         "A small night of the imager through the real pipelines, as iris-drs demo makes it: calibrations, frames, "
         "mosaic and catalogue against the simulated stars and sky."
     )
-    return [] if quick else [Group("night", about, (NightCell(seed),), measure, _judge)]
+    own = (
+        "The night of the demonstration without any reference, as iris-drs demo --own-calibrations makes it: gain, "
+        "read noise, linearity, saturation, darks, flats, bad pixels and zero points come from its own exposures; "
+        "the rows are those of the group night."
+    )
+    return [
+        Group("night", about, (NightCell(seed),), measure, _judge),
+        Group("night, own calibrations", own, (NightCell(seed, own=True),), measure, _judge),
+    ]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from liger_iris_pipeline.associations.checksums import sha256_of
 from liger_iris_pipeline.associations.members import MemberFinder, level_of, stem_of
 from liger_iris_pipeline.errors import AssociationError, complaint
+from liger_iris_pipeline.models.digest import sha256_of
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
 
 __all__ = ["EXPTYPES", "Association", "Member", "Product", "load"]

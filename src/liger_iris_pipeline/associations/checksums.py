@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liger_iris_pipeline.associations.members import MemberFinder
 from liger_iris_pipeline.errors import AssociationError, complaint
+from liger_iris_pipeline.models.digest import sha256_of
 
 if TYPE_CHECKING:
     from liger_iris_pipeline.associations.association import Association, Member
 
-__all__ = ["add_checksums", "sha256_of"]
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file, once per process for a given size and modification time.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 lower-case hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    """
-    status = path.stat()
-    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=1 << 16)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    """Hash a file; size and time are there for the cache."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+__all__ = ["add_checksums"]
 
 
 def add_checksums(

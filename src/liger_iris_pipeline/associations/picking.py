@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator
@@ -126,7 +127,7 @@ class _Lane:
                 after += 1
 
 
-class ShortList:
+class ShortList(ABC):
     """Exposures that go with one.
 
     Attributes
@@ -148,18 +149,18 @@ class ShortList:
         self.past_only = past_only
         self.reach = max(companion.within_d, companion.else_within_d) + _SLACK
 
+    @abstractmethod
     def offer(self, item: Item) -> bool:
         """Take an exposure on the list if it is good enough; say whether it was."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_empty(self) -> bool:
         """Whether no exposure is to be used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def picked(self) -> list[Item]:
         """Give the exposures that are to be used, in the order of time."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Take no more offers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ _SEVERAL = 2  # detectors, from which on the others are expected
 _SHOWN = 3  # exposures named in a note
 
 
-class Slot:
+class Slot(ABC):
     """A product in the making.
 
     Attributes
@@ -49,41 +50,41 @@ class Slot:
         self._made: Association | None = None
 
     @property
+    @abstractmethod
     def first(self) -> Item:
         """The exposure that the product is named after."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def last(self) -> Item:
         """The latest exposure."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Name of the product."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def observations(self) -> frozenset[str]:
         """Observations of its exposures, without companions."""
-        raise NotImplementedError
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing that makes a product."""
         return False
 
+    @abstractmethod
     def add(self, item: Item) -> None:
         """Take an exposure in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def members(self) -> tuple[Member, ...]:
         """Give the members in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def missing(self) -> tuple[str, ...]:
         """Say what is missing."""
-        raise NotImplementedError
 
     def association(self, folder: Path) -> Association:
         """Give the association as it is now."""

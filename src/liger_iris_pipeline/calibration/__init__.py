@@ -9,10 +9,10 @@ from liger_iris_pipeline.calibration.block import CalibrationSet
 from liger_iris_pipeline.calibration.context import Context
 from liger_iris_pipeline.calibration.dates import exposure_date, night_start, parse_utc
 from liger_iris_pipeline.calibration.explain import Explanation
-from liger_iris_pipeline.calibration.integrity import sha256_of
 from liger_iris_pipeline.calibration.reference import Reference, reference_name
 from liger_iris_pipeline.calibration.rulebook import CONTEXT, Rule, Rulebook, load_rulebook
 from liger_iris_pipeline.calibration.store import Candidate, Store, find_store
+from liger_iris_pipeline.models.digest import sha256_of
 
 __all__ = [
     "CONTEXT",

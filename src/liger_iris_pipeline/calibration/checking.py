@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from liger_iris_pipeline.calibration.integrity import (
     fault_in,
     image_shape,
     read_manifest,
-    sha256_of,
     sum_fault,
 )
 from liger_iris_pipeline.calibration.item import item_from_header
@@ -28,6 +26,7 @@ from liger_iris_pipeline.calibration.reference import examine
 from liger_iris_pipeline.calibration.rulebook import Rulebook
 from liger_iris_pipeline.calibration.selection import Failure, Question, judge, judge_shape
 from liger_iris_pipeline.errors import ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.models.digest import read_sha256, sha256_of
 
 __all__ = ["check_reference", "verify_store"]
 
@@ -137,16 +136,10 @@ def _name(root: Path, name: str, listed: str) -> list[str]:
         there = content_path(root, listed).exists()
         remedy = "use `iris-drs calib index`" if there else _RESTORE
         return [complaint(path, "file", "nothing", f"what {MANIFEST} lists", remedy)]
-    found = _hash(path)
+    found = read_sha256(path)
     if found == listed:
         return []
     return [complaint(path, "SHA-256", f"{found[:12]}…", f"{listed[:12]}…", _RESTORE)]
-
-
-def _hash(path: Path) -> str:
-    """Read every byte again, whatever was computed before."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _contexts(root: Path) -> list[str]:
@@ -164,7 +157,7 @@ def _contexts(root: Path) -> list[str]:
                 faults += [
                     complaint(root / pin.file, "SHA-256", "another", name, _RESTORE)
                     for pin in context.pins[reftype]
-                    if _hash(root / pin.file) != pin.sha256
+                    if read_sha256(root / pin.file) != pin.sha256
                 ]
         except (ReferenceFileError, UsageError) as error:
             faults.append(str(error))
@@ -180,7 +173,7 @@ def _contents(root: Path) -> list[str]:
         if not path.exists():
             expected = f"the content of {item.file}"
             faults.append(complaint(path, "file", "nothing", expected, _RESTORE))
-        elif _hash(path) != sha256:
+        elif read_sha256(path) != sha256:
             faults.append(
                 complaint(item.file, "SHA-256", "another content", f"{sha256[:12]}…", _RESTORE)
             )

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from liger_iris_pipeline.calibration.integrity import file_state
 from liger_iris_pipeline.calibration.item import Item
 from liger_iris_pipeline.calibration.rulesfile import RulesFile, format_rules, parse_rules
 from liger_iris_pipeline.errors import ContextError, UsageError, complaint
+from liger_iris_pipeline.models.digest import file_state
 
 __all__ = [
     "CONTEXTS",

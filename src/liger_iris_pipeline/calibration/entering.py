@@ -29,7 +29,6 @@ from liger_iris_pipeline.calibration.integrity import (
     fault_in,
     format_manifest,
     read_manifest,
-    sha256_of,
 )
 from liger_iris_pipeline.calibration.item import Item, item_from_header
 from liger_iris_pipeline.calibration.reference import Entry, examine, reference_name
@@ -40,6 +39,7 @@ from liger_iris_pipeline.errors import (
     UsageError,
     complaint,
 )
+from liger_iris_pipeline.models.digest import sha256_of
 
 __all__ = ["CANDIDATES", "enter", "enter_items", "restore_links", "set_current", "writing"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
+from liger_iris_pipeline.models.digest import file_state
 from liger_iris_pipeline.models.fitsfile import (
     Fault,
     decompressed,
@@ -20,11 +20,9 @@ from liger_iris_pipeline.models.fitsfile import (
 __all__ = [
     "MANIFEST",
     "fault_in",
-    "file_state",
     "format_manifest",
     "image_shape",
     "read_manifest",
-    "sha256_of",
     "sum_fault",
 ]
 
@@ -33,63 +31,6 @@ MANIFEST = "SHA256SUMS"
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 _CUT = "truncated"
-
-
-def sha256_of(path: str | Path) -> str:
-    """Give the SHA-256 of a file.
-
-    Computed once per process for a given size and modification time.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 lower-case hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    """
-    return _sha256(*file_state(path))
-
-
-@lru_cache(maxsize=65536)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    """Hash a file; size and time are there for the cache."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def file_state(path: str | Path) -> tuple[Path, int, int]:
-    """Give what tells one content of a file from another, as far as a glance can.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    path : Path
-        Absolute, links resolved.
-    size : int
-        In bytes.
-    mtime_ns : int
-        Modification time [ns].
-
-    Raises
-    ------
-    OSError
-        If the file is not there.
-    """
-    resolved = Path(path).resolve()
-    status = resolved.stat()
-    return resolved, status.st_size, status.st_mtime_ns
 
 
 def fault_in(path: str | Path) -> str | None:

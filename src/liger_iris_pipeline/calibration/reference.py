@@ -13,8 +13,9 @@ from typing import Any
 
 from liger_iris_pipeline import models
 from liger_iris_pipeline.calibration.dates import parse_utc
-from liger_iris_pipeline.calibration.integrity import fault_in, file_state, sha256_of
+from liger_iris_pipeline.calibration.integrity import fault_in
 from liger_iris_pipeline.errors import IrisError, ReferenceFileError, complaint
+from liger_iris_pipeline.models.digest import file_state, sha256_of
 
 __all__ = ["Entry", "Reference", "examine", "name_prefix", "reference_name"]
 

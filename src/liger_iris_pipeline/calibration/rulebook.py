@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from liger_iris_pipeline.calibration.context import Context, load_context, shipped_contexts
-from liger_iris_pipeline.calibration.integrity import sha256_of
 from liger_iris_pipeline.calibration.rulesfile import IDENTITY, NEEDS, Rule, TimeRule
 from liger_iris_pipeline.errors import ReferenceFileError, UsageError, complaint
+from liger_iris_pipeline.models.digest import sha256_of
 
 __all__ = ["CONTEXT", "SHIPPED", "Rule", "Rulebook", "load_rulebook"]
 

@@ -31,7 +31,6 @@ from liger_iris_pipeline.calibration.integrity import (
     fault_in,
     image_shape,
     read_manifest,
-    sha256_of,
     sum_fault,
 )
 from liger_iris_pipeline.calibration.item import Item
@@ -45,6 +44,7 @@ from liger_iris_pipeline.errors import (
     UsageError,
     complaint,
 )
+from liger_iris_pipeline.models.digest import sha256_of
 
 __all__ = ["Candidate", "Store", "find_store"]
 

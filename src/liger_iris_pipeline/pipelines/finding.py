@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from liger_iris_pipeline.calibration import sha256_of
+from liger_iris_pipeline.errors import ReplayError, complaint
 
 __all__ = ["FileFinder", "Found", "Root"]
 
@@ -90,6 +91,49 @@ class FileFinder:
         if same is not None:
             return Found(same)
         return Found(None, other, sha256_of(other) if other is not None else "")
+
+    def need(
+        self, name: str, sha256: str, *, what: str, made: str, anyway: bool
+    ) -> tuple[Path, str]:
+        """Find a file that a product was made with.
+
+        Parameters
+        ----------
+        name, sha256 : str
+            As for :meth:`find`.
+        what : str
+            What it was to the product, for messages.
+        made : str
+            Name of the product.
+        anyway : bool
+            Be content with a file of that name that has changed.
+
+        Returns
+        -------
+        path : Path
+            The file.
+        sha256 : str
+            Its checksum where that is another one; else empty.
+
+        Raises
+        ------
+        ReplayError
+            If there is no such file, or it has changed.
+        """
+        found = self.find(name, sha256)
+        if found.path is not None:
+            return found.path, ""
+        short = f"{sha256[:12]}…"
+        if found.other is None:
+            got, expected = f"nothing with SHA-256 {short}", f"the file {made} was made from"
+            remedy = "name its folder with --find-in"
+            raise ReplayError(complaint(name, what, got, expected, remedy))
+        if not anyway:
+            expected = f"{short}, the {what} {made} was made from"
+            remedy = "it has changed since: find the original, or go on with --anyway"
+            got = f"{found.other_sha256[:12]}…"
+            raise ReplayError(complaint(name, "SHA-256", got, expected, remedy))
+        return found.other, found.other_sha256
 
     def _by_name(self) -> dict[str, list[Path]]:
         """Index the files by the name that a table would have."""

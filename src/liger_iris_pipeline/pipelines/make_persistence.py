@@ -17,7 +17,7 @@ from liger_iris_pipeline.algorithms.ramp.persistence import (
     fit_persistence,
 )
 from liger_iris_pipeline.errors import ReadError, complaint
-from liger_iris_pipeline.models.reads import RawExposure, is_usable_nominal
+from liger_iris_pipeline.models.reads import RawExposure
 from liger_iris_pipeline.pipelines.maker import BORDER, RawMaker, purpose
 from liger_iris_pipeline.pipelines.raw_bands import RawBands
 
@@ -57,7 +57,7 @@ class CreatePersistencePipeline(RawMaker):
         glow = [e for e in after if e.imtype == "DARK"]
         plain = [e for e in items if e not in after]
         bands = RawBands(lit, self.memory_limit)
-        gain = self._gain(lit)
+        gain = self.gain(lit)
         parts = list(bands.bands(4 * len(glow) + 2 * len(plain)))
         source = _Source(bands, self._pedestal(lit), gain, (lit, glow, plain))
         middle = parts[len(parts) // 2]
@@ -74,18 +74,6 @@ class CreatePersistencePipeline(RawMaker):
             range(1, len(traps.tau) + 1), traps.tau, traps.amplitude, traps.error, strict=True
         )
         return {**planes, "traps": [tuple(row) for row in rows_of]}
-
-    def _gain(self, item: RawExposure) -> Any:
-        """Load the gain (ny, nx) [e-/DN], or the header's."""
-        planes = self.planes(item, "gain", "data")
-        if planes is not None:
-            return planes[0]
-        if not is_usable_nominal(item.first.header, "GAIN"):
-            got = item.first.header.get("GAIN")
-            raise ReadError(
-                complaint(item.first.path, "GAIN", got, "a positive number", "make a gain first")
-            )
-        return np.full(item.shape, float(item.first.header["GAIN"]), np.float32)
 
     def _pedestal(self, item: RawExposure) -> tuple[Any, Any] | None:
         """Load pedestal and coefficients of the linearity, if there is one."""

@@ -9,8 +9,7 @@ import numpy as np
 
 from liger_iris_pipeline import models
 from liger_iris_pipeline.algorithms.ramp.read_noise import ReadNoiseFit
-from liger_iris_pipeline.errors import ReadError, complaint
-from liger_iris_pipeline.models.reads import RawExposure, is_usable_nominal
+from liger_iris_pipeline.models.reads import RawExposure
 from liger_iris_pipeline.pipelines.maker import BORDER, RawMaker, purpose
 from liger_iris_pipeline.pipelines.raw_bands import RawBands, same_times
 
@@ -42,7 +41,7 @@ class CreateReadNoisePipeline(RawMaker):
         """Measure, a band at a time."""
         sets = same_times(items)
         bands = RawBands(items[0], self.memory_limit)
-        gain = self._gain(items[0])
+        gain = self.gain(items[0])
         names = {"data": "noise", "err": "error", "dq": "dq"}
         kinds = {"data": np.float32, "err": np.float32, "dq": np.uint32}
         planes = {name: np.zeros(bands.shape, kind) for name, kind in kinds.items()}
@@ -58,15 +57,3 @@ class CreateReadNoisePipeline(RawMaker):
                 plane[rows] = getattr(found, names[name])
         planes["dq"][~bands.science] |= np.uint32(BORDER)
         return planes
-
-    def _gain(self, item: RawExposure) -> Any:
-        """Load the gain (ny, nx) [e-/DN]; the header's where there is no reference."""
-        planes = self.planes(item, "gain", "data")
-        if planes is not None:
-            return planes[0]
-        if not is_usable_nominal(item.first.header, "GAIN"):
-            got = item.first.header.get("GAIN")
-            raise ReadError(
-                complaint(item.first.path, "GAIN", got, "a positive number", "make a gain first")
-            )
-        return np.full(item.shape, float(item.first.header["GAIN"]), np.float32)

@@ -39,11 +39,16 @@ from liger_iris_pipeline.algorithms.frame import Bands
 from liger_iris_pipeline.associations import ROLES
 from liger_iris_pipeline.calibration import exposure_date, night_start, reference_name, sha256_of
 from liger_iris_pipeline.dq import Flag
-from liger_iris_pipeline.errors import MissingReferenceError, ProductError, complaint
+from liger_iris_pipeline.errors import MissingReferenceError, ProductError, ReadError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.bands import FrameBands
 from liger_iris_pipeline.models.provenance import Origin, inherit, origin_of
-from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
+from liger_iris_pipeline.models.reads import (
+    RawExposure,
+    group_exposures,
+    is_usable_nominal,
+    scan_reads,
+)
 from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
 
 __all__ = ["BORDER", "FrameMaker", "Maker", "RawMaker", "purpose"]
@@ -255,6 +260,18 @@ class RawMaker(Maker):
         except Skipped as reason:
             logger.warning("%s: %s", self.class_alias, reason)
             return None
+
+    def gain(self, item: RawExposure) -> Any:
+        """Load the gain (ny, nx) [e-/DN]; the header's where there is no reference."""
+        planes = self.planes(item, "gain", "data")
+        if planes is not None:
+            return planes[0]
+        if not is_usable_nominal(item.first.header, "GAIN"):
+            got = item.first.header.get("GAIN")
+            raise ReadError(
+                complaint(item.first.path, "GAIN", got, "a positive number", "make a gain first")
+            )
+        return np.full(item.shape, float(item.first.header["GAIN"]), np.float32)
 
     @staticmethod
     def _role(exposure: RawExposure) -> str:

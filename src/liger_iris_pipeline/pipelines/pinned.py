@@ -129,30 +129,13 @@ class PinnedReferences:
     def _path(self, row: Mapping[str, Any]) -> Path:
         """Find the file of a row."""
         name, sha256 = str(row["file"]), str(row["sha256"])
-        found = self.finder.find(name, sha256)
-        if found.path is not None:
-            return found.path
-        if found.other is None:
-            raise ReplayError(
-                complaint(
-                    name,
-                    f"{row['type']} reference",
-                    f"nothing with SHA-256 {sha256[:12]}…",
-                    f"the file {self.product.name} was made with",
-                    "name its folder with --find-in",
-                )
-            )
-        if not self.anyway:
-            raise ReplayError(
-                complaint(
-                    name,
-                    "SHA-256",
-                    f"{found.other_sha256[:12]}…",
-                    f"{sha256[:12]}…, the {row['type']} reference {self.product.name} was made with",
-                    "it has changed since: find the original, or go on with --anyway",
-                )
-            )
-        change = Change("reference", name, sha256[:12], found.other_sha256[:12])
+        what = f"{row['type']} reference"
+        path, other = self.finder.need(
+            name, sha256, what=what, made=self.product.name, anyway=self.anyway
+        )
+        if not other:
+            return path
+        change = Change("reference", name, sha256[:12], other[:12])
         if change not in self.changes:
             self.changes.append(change)
-        return found.other
+        return path

@@ -426,31 +426,11 @@ class _Replay:
     def _find(self, row: Mapping[str, Any]) -> Path:
         """Find an input by its checksum."""
         name, sha256 = str(row["file"]), str(row["sha256"])
-        found = self.finder.find(name, sha256)
-        if found.path is not None:
-            return found.path
-        if found.other is None:
-            raise ReplayError(
-                complaint(
-                    name,
-                    "input",
-                    f"nothing with SHA-256 {sha256[:12]}…",
-                    f"the file {self.record.path.name} was made from",
-                    "name its folder with --find-in",
-                )
-            )
-        if not self.options.anyway:
-            raise ReplayError(
-                complaint(
-                    name,
-                    "SHA-256",
-                    f"{found.other_sha256[:12]}…",
-                    f"{sha256[:12]}…, the input {self.record.path.name} was made from",
-                    "it has changed since: find the original, or go on with --anyway",
-                )
-            )
-        self.options.changes.append(Change("input", name, sha256[:12], found.other_sha256[:12]))
-        return found.other
+        made, anyway = self.record.path.name, self.options.anyway
+        path, other = self.finder.need(name, sha256, what="input", made=made, anyway=anyway)
+        if other:
+            self.options.changes.append(Change("input", name, sha256[:12], other[:12]))
+        return path
 
     def _exposures(self, paths: Sequence[Path]) -> list[RawExposure]:
         """Group raw reads, in the order in which the product names them."""

@@ -78,7 +78,7 @@ class Bands(Protocol):
         """Give the number of frames."""
 
     def rows(self, index: int, rows: slice, /) -> Frame:
-        """Read some rows of a frame."""
+        """Read some rows of a frame: planes (nrow, nx), rates in e-/s."""
 
 
 class _InMemory:
@@ -96,7 +96,7 @@ class _InMemory:
         return len(self._frames)
 
     def rows(self, index: int, rows: slice, /) -> Frame:
-        """Give views of some rows of a frame."""
+        """Give views (nrow, nx) of some rows of a frame."""
         f = self._frames[index]
         return Frame(f.rate[rows], f.var_read[rows], f.var_photon[rows], f.dq[rows])
 
@@ -184,8 +184,8 @@ def combine_bands(
         of the result come on top. The result does not depend on it.
     clip : float, optional
         As for :func:`combine_stack`.
-    dark : tuple of array_like, optional
-        Dark rate, its error and its flags, to be subtracted first.
+    dark : tuple of array_like (ny, nx), optional
+        Dark rate and its error [e-/s] and its flags, to be subtracted first.
     levels : sequence of float, optional
         What each frame is divided by after that.
     divide : bool, optional
@@ -194,7 +194,7 @@ def combine_bands(
     Returns
     -------
     Combined
-        Mean, error, flags and number of values.
+        Mean and error (ny, nx), in the unit of the frames or, divided, as a ratio; flags and number of values.
 
     Raises
     ------
@@ -303,7 +303,7 @@ class _Dark:
             self.rate, self.err, self.dq = reference_planes("dark", shape, planes)
 
     def subtracted(self, frame: Frame, rows: slice) -> tuple[Float32, Float32, Float32, UInt32]:
-        """Give the planes of a band less the same rows of the dark."""
+        """Give the planes (nrow, nx) of a band less the same rows of the dark [e-/s]."""
         rate, dq = frame.rate, frame.dq
         if self.err is not None:
             rate = (rate - self.rate[rows]).astype(np.float32)

@@ -54,7 +54,7 @@ def lamp_off(
     Returns
     -------
     Reference
-        Rate without the lamp: dark current, glow, thermal light; to be given to
+        Rate (ny, nx) without the lamp [e-/s]: dark current, glow, thermal light; to be given to
         :func:`make_flat` in place of a dark. A hot pixel is as good as any other here.
 
     Raises

@@ -184,7 +184,7 @@ class PhotonTransfer:
         Returns
         -------
         ChannelGain
-            Gains, errors and covariances.
+            Gains and errors (noutputs,) [e-/DN] and covariances.
 
         Raises
         ------

@@ -133,7 +133,7 @@ class LinearityFit:
         Returns
         -------
         Linearity
-            Coefficients, limit, pedestal, error and flags.
+            Coefficients (4, ny, nx), limit and pedestal [DN], relative error and flags (ny, nx).
 
         Raises
         ------
