@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from liger_iris_pipeline.calibration import Reference, Store, find_store, reference_name, sha256_of
+from liger_iris_pipeline.calibration import (
+    Reference,
+    Store,
+    entering,
+    find_store,
+    reference_name,
+    sha256_of,
+)
+from liger_iris_pipeline.calibration.content import write_new
 from liger_iris_pipeline.errors import ReferenceFileError, UsageError
 
 NAME = "IRIS_IMG1_DARK_20261120T220000_0001.fits"
@@ -159,6 +167,23 @@ def test_two_processes_add_at_once(tmp_path, reference) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len(manifest(folder)) == 4
+
+
+def test_a_store_can_be_used_while_its_first_contexts_are_written(
+    tmp_path, reference, monkeypatch
+) -> None:
+    folder = tmp_path / "refs"
+    seen = []
+
+    def write(path: Path, text: str, work: Path) -> None:
+        write_new(path, text, work)
+        seen.append(Store(folder).context)
+
+    Store(folder, create=True)
+    before = Store(folder).context
+    monkeypatch.setattr(entering, "write_new", write)
+    Store(folder).add(reference(tmp_path / "a.fits"))
+    assert set(seen) == {before, Store(folder).context} != {before}
 
 
 def test_changed_file_is_refused(tmp_path, reference, exposure) -> None:

@@ -160,6 +160,8 @@ def current_name(root: Path) -> str | None:
         names = context_names(root)
         if not names:
             return None
+        if (root / CONTEXTS / CURRENT).exists():  # the first ones came just now
+            return current_name(root)
         raise ContextError(
             complaint(
                 f"{root}/{CONTEXTS}/{CURRENT}",

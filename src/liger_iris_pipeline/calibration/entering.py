@@ -311,9 +311,12 @@ def _parent(root: Path, work: Path) -> Context:
     name = current_name(root)
     if name is not None:
         return load_context(root, name)
-    for path in (*(SHIPPED / RULES).glob("*.yaml"), SHIPPED / CONTEXTS / f"{CONTEXT}.yaml"):
-        write_new(root / path.relative_to(SHIPPED), path.read_text("utf-8"), work)
-    write_new(root / CONTEXTS / CURRENT, f"{CONTEXT}\n", work)
+    for path in (SHIPPED / RULES).glob("*.yaml"):
+        write_new(root / RULES / path.name, path.read_text("utf-8"), work)
+    first = SHIPPED / CONTEXTS / f"{CONTEXT}.yaml"
+    write_new(work / CONTEXTS / first.name, first.read_text("utf-8"), work)
+    write_new(work / CONTEXTS / CURRENT, f"{CONTEXT}\n", work)
+    (work / CONTEXTS).replace(root / CONTEXTS)  # others see both at once, or neither
     return load_context(root, CONTEXT)
 
 
