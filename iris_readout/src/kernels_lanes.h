@@ -764,6 +764,11 @@ static void blank(iris_block *block)
 		none[l] = fabsf(block->rate[l]) <= FLT_MAX ? none[l] : unusable;
 	FOR_L
 		none[l] = block->var_read[l] <= FLT_MAX ? none[l] : unusable;
+	FOR_L
+		none[l] = block->var_photon[l] <= FLT_MAX ? none[l] : unusable;
+	FOR_L
+		none[l] = block->photon_factor[l] <= FLT_MAX ? none[l]
+			: unusable;
 	FOR_L {
 		block->rate[l] = none[l] ? value[l] : block->rate[l];
 		block->var_read[l] = none[l] ? value[l] : block->var_read[l];
