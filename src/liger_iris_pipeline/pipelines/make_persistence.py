@@ -24,6 +24,7 @@ from liger_iris_pipeline.pipelines.raw_bands import RawBands
 __all__ = ["CreatePersistencePipeline"]
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 _US = 1e6
 
 
@@ -99,28 +100,30 @@ class _Source:
         out = _clock(self.lit, -1)
         darks = [self._rate(e, rows) for e in self.plain]
         dark = np.asarray(clipped_mean(darks))
-        length = [_clock(e, -1) - _clock(e, 0) for e in self.plain]
-        spread = [np.median(np.abs(d - dark)) * t for d, t in zip(darks, length, strict=True)]
+        noise = [float(np.sqrt(np.sum(_weights(e) ** 2))) for e in self.plain]
+        spread = [np.median(np.abs(d - dark)) / n for d, n in zip(darks, noise, strict=True)]
         single = (
             SIGMA_PER_MAD * float(np.median(spread)) * np.sqrt(len(darks) / max(len(darks) - 1, 1))
         )
-        dark_error = single / float(np.mean(length)) / np.sqrt(len(darks))
+        dark_error = single * float(np.mean(noise)) / np.sqrt(len(darks))
         found = []
         for exposure in self.glow:
             rate = self._rate(exposure, rows) - dark
             begin, end = (_clock(exposure, k) - out for k in (0, -1))
             # one value for all: a weight that follows the noise of a pixel would prefer low ones
             shot = max(float(np.median(rate + dark)), 0.0) / (end - begin)
-            sigma = np.sqrt((single / (end - begin)) ** 2 + dark_error**2 + shot)
+            read = single**2 * float(np.sum(_weights(exposure) ** 2))
+            sigma = np.sqrt(read + dark_error**2 + shot)
             error = np.full(rate.shape, sigma, np.float32)
             found.append(AfterGlow(rate, error, begin, end))
         return found, self._charge(rows)
 
     def _rate(self, exposure: RawExposure, rows: slice) -> Float32:
-        """Give the mean rate from the first to the last read of a ramp (nrow, nx) [e-/s]."""
-        ramp = exposure.ramps[0]
-        first, last = self.bands.corrected(((ramp[0], ramp[-1]),), rows)[0]
-        return np.asarray((last - first) * self.gain[rows] / (ramp[-1].time - ramp[0].time))
+        """Give the slope of the reads of a ramp (nrow, nx) [e-/s]: in the dark their noise is all there is."""
+        slope = np.zeros((rows.stop - rows.start, self.bands.shape[1]), np.float32)
+        for weight, read in zip(_weights(exposure), exposure.ramps[0], strict=True):
+            slope += np.float32(weight) * self.bands.corrected(((read,),), rows)[0, 0]
+        return np.asarray(slope * self.gain[rows])
 
     def _charge(self, rows: slice) -> Float32:
         """Give the charge that the pixels held at the last read under light (nrow, nx) [e-]."""
@@ -134,6 +137,13 @@ class _Source:
         for coefficient in coeffs[::-1, rows]:
             y = y * x + coefficient
         return np.asarray(y * self.gain[rows])
+
+
+def _weights(exposure: RawExposure) -> Float64:
+    """Give the weights of the reads of a ramp in its least-squares slope [1/s]."""
+    times = np.array([read.time for read in exposure.ramps[0]], np.float64)
+    times -= times.mean()
+    return np.asarray(times / np.sum(times**2))
 
 
 def _clock(exposure: RawExposure, read: int) -> float:
