@@ -247,7 +247,8 @@ class Level1Step(IrisStep):
             If header or references do not allow a fit.
         """
         started, clock = utc(), time.perf_counter()
-        self._references, self._reference_files_used = [], []
+        self._references = []
+        self._reference_files_used: list[tuple[str, str]] = []
         stages = _Stages()
         options = self._options(exposure, stages)
         weights = self._weights(exposure)

@@ -1,7 +1,7 @@
 """Which files can be read now: a file that still grows is waited for, one that never becomes whole is refused.
 
-    seen ─► growing ─► taken ─► (changed: seen again)
-               └─────► refused ─┘
+seen ─► growing ─► taken ─► (changed: seen again)
+└─────► refused ─┘
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _latencies(products: list[Path]) -> dict[str, Any]:
             header = read_metadata(path)
         except InputError:
             continue
-        if header.get("DATALVL") == 2 and isinstance(header.get("LATENCY"), int | float):  # noqa: PLR2004
+        if header.get("DATALVL") == 2 and isinstance(header.get("LATENCY"), int | float):
             each[path.name] = float(header["LATENCY"])
     if not each:
         return {"p50": None, "p99": None, "max": None, "each": {}}

@@ -366,7 +366,7 @@ class _Watch:
             self.take_again(exposure)
 
     def heed_take(self, exposure: Exposure, answer: Answer) -> None:
-        """A file was read, or could not be."""
+        """Note that a file was read, or could not be."""
         path = answer.order.details[0]
         if path not in exposure.asked:
             return  # asked for before the exposure was begun again
@@ -386,7 +386,7 @@ class _Watch:
             self.intake.reject(path, answer.result)
 
     def heed_close(self, exposure: Exposure, answer: Answer) -> None:
-        """A level 1 product was made, or could not be."""
+        """Note that a level 1 product was made, or could not be."""
         self.crew.release(exposure.key)
         if answer.kind == "done":
             path, sha256 = answer.result
@@ -400,7 +400,7 @@ class _Watch:
             self.fail(exposure, answer.result)
 
     def heed_reduce(self, exposure: Exposure, answer: Answer) -> None:
-        """A level 2 product was made, or could not be."""
+        """Note that a level 2 product was made, or could not be."""
         self.crew.release(exposure.key)
         if answer.kind == "done":
             self.settings.say(answer.result)

@@ -148,11 +148,10 @@ class Workshop:
 
     def _is_new(self, bench: _Bench, read: Read, notes: list[str]) -> bool:
         """Say whether a read is to be used: not a copy, and in accord with those that are there."""
-        for other in bench.reads.values():
-            if other.geometry != read.geometry:
-                raise odd_geometry(read, other)
-        place = read.ramp_no, read.read_no
-        other = bench.reads.get(place)
+        first = next(iter(bench.reads.values()), read)
+        if first.geometry != read.geometry:
+            raise odd_geometry(read, first)
+        other = bench.reads.get((read.ramp_no, read.read_no))
         if other is not None:
             if not is_copy(other, read):
                 raise other_read(other, read)
