@@ -118,8 +118,9 @@ def test_a_worker_that_dies_is_replaced(watched, reads):
 
 
 def test_a_second_watch_of_the_same_products_is_refused(watched, reads):
-    watched.start(wait=5)
-    watched.until(lambda: (watched.out / ".watch.lock").exists())
+    watched.start(wait=600)
+    lock = watched.out / ".watch.lock"
+    watched.until(lambda: lock.exists() and lock.read_text())
     second = subprocess.run(
         [*COMMAND, "watch", watched.folder, "--out", watched.out],
         capture_output=True,
@@ -137,8 +138,10 @@ def test_a_full_disk_is_waited_out(watched, reads, tmp_path):
     script = f"""
 mkdir -p {small} && mount -t tmpfs -o size=1200k none {small} && touch {small}/ballast
 head -c 1000000 /dev/zero > {small}/ballast
-( sleep 12; rm {small}/ballast; mount -o remount,size=50m {small} ) &
-{' '.join(COMMAND)} watch {watched.folder} --out {small} --refs {watched.refs} --exit-when-idle 3
+( until grep -q "waiting for room" {watched.log}; do sleep 0.2; done
+  sleep 2; rm {small}/ballast; mount -o remount,size=50m {small} ) &
+{' '.join(COMMAND)} watch {watched.folder} --out {small} --refs {watched.refs} --exit-when-idle 3 \\
+  2> {watched.log}
 status=$?
 cp -r {small} {tmp_path}/kept
 exit $status
@@ -150,9 +153,10 @@ exit $status
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=180
     )
-    assert done.returncode == 0, done.stderr
-    assert "No space left on device" in done.stderr
-    assert done.stderr.count("waiting for room") == 1
+    said = watched.log.read_text()
+    assert done.returncode == 0, said
+    assert "No space left on device" in said
+    assert said.count("waiting for room") == 1
     made = {path.name for path in (tmp_path / "kept").glob("*.fits")}
     assert made == set(names([exposure], reads))
 
