@@ -68,13 +68,9 @@ class Watched:
     def start(self, *options, idle=30, wait=1):
         """Begin to watch; end when idle."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, "watch", self.folder, "--out", self.out, "--refs", self.refs]
-                + ["--idle", str(idle), "--exit-when-idle", str(wait), *options],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            command = [*COMMAND, "watch", self.folder, "--out", self.out, "--refs", self.refs]
+            command += ["--idle", str(idle), "--exit-when-idle", str(wait), *options]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         return self
 
     def end(self, timeout=120):

@@ -13,8 +13,6 @@ from sameness import differences
 
 from liger_iris_pipeline.cli.main import main
 
-
-
 COMMAND = (sys.executable, "-m", "liger_iris_pipeline.cli.main")
 
 
@@ -75,7 +73,9 @@ def test_files_that_are_bad_late_or_double(watched, reads, night):
     products = names([first, second], reads)
     watched.until(lambda: set(products) <= set(watched.products))
     watched.bring(two[3])
-    watched.until(lambda: two[3].name in watched.reasons and "closed" in watched.reasons[two[3].name])
+    watched.until(
+        lambda: two[3].name in watched.reasons and "closed" in watched.reasons[two[3].name]
+    )
     watched.end()
     assert watched.products == products
     assert set(watched.reasons) == {"another.fits", "empty.fits", "loop.fits", two[3].name}
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_is_replaced(watched, reads):
     watched.start(wait=3)
     status = watched.out / "status.json"
     watched.until(lambda: status.exists() and json.loads(status.read_text())["workers"])
-    first, *others = [paths for paths in reads.values()]
+    first, *others = list(reads.values())
     watched.bring(*first[:2])
     watched.until(
         lambda: any(one["reads"] == 2 for one in json.loads(status.read_text())["exposures"])
@@ -140,7 +140,7 @@ mkdir -p {small} && mount -t tmpfs -o size=1200k none {small} && touch {small}/b
 head -c 1000000 /dev/zero > {small}/ballast
 ( until grep -q "waiting for room" {watched.log}; do sleep 0.2; done
   sleep 2; rm {small}/ballast; mount -o remount,size=50m {small} ) &
-{' '.join(COMMAND)} watch {watched.folder} --out {small} --refs {watched.refs} --exit-when-idle 3 \\
+{" ".join(COMMAND)} watch {watched.folder} --out {small} --refs {watched.refs} --exit-when-idle 3 \\
   2> {watched.log}
 status=$?
 cp -r {small} {tmp_path}/kept
@@ -189,4 +189,6 @@ def test_what_cannot_be_watched_is_refused(tmp_path, capsys):
     (tmp_path / "file").touch()
     (tmp_path / "raw").mkdir()
     assert main(["watch", str(tmp_path / "raw"), "--out", str(tmp_path / "file")]) == 2
-    assert main(["watch", str(tmp_path / "raw"), "--out", str(tmp_path / "o"), "--workers", "0"]) == 2
+    assert (
+        main(["watch", str(tmp_path / "raw"), "--out", str(tmp_path / "o"), "--workers", "0"]) == 2
+    )

@@ -7,7 +7,7 @@ into ``truth/``, which :func:`liger_iris_pipeline.simulator.truth.load` reads.
 
 from . import truth
 from .night import Night, Progress, simulate
-from .play import deliver
+from .play import deliver, timetable
 from .scene import (
     COMPLETE,
     SCENES,
@@ -42,5 +42,6 @@ __all__ = [
     "deliver",
     "named_scene",
     "simulate",
+    "timetable",
     "truth",
 ]
