@@ -5,6 +5,7 @@
     IrisError                      anything we raise on purpose
     ├── UsageError                 the command line or a parameter is wrong           (exit status 2)
     ├── DiskError                  a file system is full or cannot be written         (exit status 1)
+    ├── WatchError                 the real-time mode cannot begin or go on           (exit status 1)
     └── InputError                 an input cannot be used                            (exit status 1)
         ├── ReadError              a raw read is broken or contradicts its ramp
         ├── ProductError           a product, its metadata or its name cannot be used
@@ -36,6 +37,7 @@ __all__ = [
     "ReferenceFileError",
     "ReplayError",
     "UsageError",
+    "WatchError",
     "complaint",
     "disk_error",
 ]
@@ -55,6 +57,10 @@ class UsageError(IrisError):
 
 class DiskError(IrisError):
     """A file system is full or cannot be written; nothing was left behind."""
+
+
+class WatchError(IrisError):
+    """The real-time mode cannot begin or go on."""
 
 
 class InputError(IrisError):

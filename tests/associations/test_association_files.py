@@ -17,7 +17,7 @@ from liger_iris_pipeline.associations import (
     generate,
     load,
 )
-from liger_iris_pipeline.errors import AssociationError
+from liger_iris_pipeline.errors import AssociationError, DiskError
 from liger_iris_pipeline.models.reads import group_exposures, scan_reads
 
 
@@ -272,7 +272,7 @@ def test_what_is_written_can_be_read(tmp_path) -> None:
     with pytest.raises(AssociationError, match=r"asn\.json: file: got another association"):
         other.write(path)
     assert load(other.write(path, overwrite=True)).asn_id == "other"
-    with pytest.raises(AssociationError, match="No such file"):
+    with pytest.raises(DiskError, match="No such file"):
         association.write(tmp_path / "gone" / "asn.json")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.fits", "asn.json", "b.fits"]
 

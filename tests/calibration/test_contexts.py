@@ -203,7 +203,7 @@ def test_a_block_keeps_what_was_chosen_though_a_newer_one_arrives(
     kept = store.select("dark", exposure, fixed=fixed)
     assert (kept.version, kept.context) == ("0001", "iris_0003")
     with pytest.raises(
-        MissingReferenceError, match="block 7: FLAT reference: got none that fitted"
+        MissingReferenceError, match="FLAT reference: got none of this type in 2 reference files"
     ):
         store.select("flat", exposure, fixed=fixed)
     with pytest.raises(MissingReferenceError, match="got no choice"):

@@ -17,6 +17,7 @@ _ORDER = (
     "associations",
     "night",
     "replay",
+    "realtime",
 )
 """Modules that give groups, in the order of the table."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from liger_iris_pipeline.associations.members import MemberFinder, level_of, stem_of
-from liger_iris_pipeline.errors import AssociationError, complaint
+from liger_iris_pipeline.errors import AssociationError, complaint, disk_error
 from liger_iris_pipeline.models.digest import sha256_of
 from liger_iris_pipeline.models.reads import RawExposure, group_exposures, scan_reads
 
@@ -247,7 +247,9 @@ class Association:
         Raises
         ------
         AssociationError
-            If another association has that name, or the file cannot be written.
+            If another association has that name.
+        DiskError
+            If the file cannot be written.
         """
         path = Path(path)
         text = json.dumps(self._content(path.parent), indent=2) + "\n"
@@ -259,7 +261,9 @@ class Association:
                 )
             staged.write_text(text, "utf-8")
             staged.replace(path)
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise disk_error(error, path) from error
+        except UnicodeDecodeError as error:
             raise AssociationError(
                 complaint(path, "file", error, "a file that can be written", "name another folder")
             ) from error

@@ -30,6 +30,8 @@ class Fixed:
         Its checksum.
     flag : str
         Flag of the fallback it came by.
+    context : str
+        What brought it; empty for the context of the set.
     """
 
     reftype: str
@@ -37,6 +39,7 @@ class Fixed:
     file: str
     sha256: str
     flag: str = ""
+    context: str = ""
 
 
 @dataclass(frozen=True)

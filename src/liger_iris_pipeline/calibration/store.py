@@ -683,24 +683,26 @@ class Store:
             found = self.select(rule.reftype, metadata, mode=mode)
         except MissingReferenceError:
             return Fixed(rule.reftype, keys, "", "")
-        return Fixed(rule.reftype, keys, found.file, found.sha256, found.flag)
+        return Fixed(rule.reftype, keys, found.file, found.sha256, found.flag, found.context)
 
     def _fixed(self, view: _View, question: Question, fixed: CalibrationSet) -> Reference:
         """Give what was chosen for a block."""
         choice = fixed.find(question.rule, question.metadata)
-        if choice is None or not choice.sha256:
-            got = "no choice" if choice is None else "none that fitted"
+        if choice is None:
             raise MissingReferenceError(
                 complaint(
                     fixed.block or "block",
                     f"{question.rule.reftype.upper()} reference",
-                    got,
+                    "no choice",
                     f"one for {question}",
                     "resolve the block anew",
                 )
             )
+        if not choice.sha256:
+            raise MissingReferenceError(self._nothing_fits(view, question))
         found = replace(self.by_sha256(choice.sha256), file=choice.file, flag=choice.flag)
-        return replace(found, context=fixed.context, context_sha256=fixed.context_sha256)
+        context = choice.context or fixed.context
+        return replace(found, context=context, context_sha256=fixed.context_sha256)
 
     def _considered(self, view: _View, question: Question) -> list[Considered]:
         """Judge all files of a type."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from liger_iris_pipeline import __version__
 from liger_iris_pipeline.errors import DiskError, IrisError, disk_error
 
-__all__ = ["main"]
+__all__ = ["log_to_stderr", "main"]
 
 _HOME = "liger_iris_pipeline.cli.commands"
 _ORDER = (
@@ -21,6 +21,8 @@ _ORDER = (
     "calibrate",
     "calib",
     "reduce",
+    "watch",
+    "status",
     "replay",
     "diff",
     "info",
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 good, 1 an input cannot be used (or, where a command compares, there are differences), 2 wrong usage.
     """
     options = _parser().parse_args(arguments)
-    _log_to_stderr(verbose=options.verbose)
+    log_to_stderr(verbose=options.verbose)
     try:
         return int(options.run(options) or 0)
     except IrisError as error:
@@ -83,7 +85,7 @@ class _OnceFilter(logging.Filter):
         return new
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
+def log_to_stderr(*, verbose: bool) -> None:
     """Send warnings (and, verbose, everything) of the package to standard error as plain lines."""
     logger = logging.getLogger("liger_iris_pipeline")
     for handler in list(logger.handlers):

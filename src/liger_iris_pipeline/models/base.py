@@ -7,9 +7,9 @@ import gzip
 import os
 import re
 import secrets
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol, Self, cast
 
@@ -22,6 +22,8 @@ from stdatamodels import DataModel, fits_support
 from stdatamodels.schema import merge_property_trees
 
 from liger_iris_pipeline.errors import ProductError, complaint, disk_error
+from liger_iris_pipeline.models.cards import CARD
+from liger_iris_pipeline.models.clock import seconds_of, utc
 from liger_iris_pipeline.models.keywords import Keyword, Plane, keywords_of, misfit, planes_of
 from liger_iris_pipeline.models.metadata import SELECTION
 from liger_iris_pipeline.models.resources import SCHEMA_PREFIX, get_resource_mappings
@@ -429,7 +431,9 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
     def on_save(self, path: Any = None) -> None:
         """Write name, class and date into the metadata, and units where they are absent."""
         super().on_save(os.fspath(path) if path is not None else None)
-        self.meta.date = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
+        self.meta.date = utc()
+        if last_read := getattr(self.meta, "last_read", None):
+            self.meta.latency = _since(last_read)
         for plane in self.planes():
             array = self._instance.get(plane.attribute)
             if array is None:
@@ -487,7 +491,8 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             raise _exists(target)
         hdus = self._hdulist(target)
         try:
-            _write(hdus, target, overwrite=overwrite, checksum=checksum)
+            last_read = getattr(self.meta, "last_read", None)
+            _write(hdus, target, last_read, overwrite=overwrite, checksum=checksum)
         except OSError as error:
             raise disk_error(error, target) from error
         return str(target)
@@ -611,14 +616,19 @@ def _exists(target: Path) -> ProductError:
     )
 
 
-def _write(hdus: fits.HDUList, target: Path, *, overwrite: bool, checksum: bool) -> None:
+def _write(
+    hdus: fits.HDUList, target: Path, last_read: str | None, *, overwrite: bool, checksum: bool
+) -> None:
     """Write under a temporary name in the same folder, make it durable, then give it its name."""
     temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    packed = target.suffix == ".gz"
     try:
-        with temporary.open("wb") as stream:
-            _write_stream(hdus, stream, packed=target.suffix == ".gz", checksum=checksum)
+        with temporary.open("w+b") as stream:
+            _write_stream(hdus, stream, packed=packed, checksum=checksum)
             stream.flush()
             os.fsync(stream.fileno())
+            if last_read and not packed and not checksum:
+                _write_latency(stream, last_read)
         if overwrite:
             temporary.replace(target)
         else:
@@ -626,6 +636,27 @@ def _write(hdus: fits.HDUList, target: Path, *, overwrite: bool, checksum: bool)
     finally:
         temporary.unlink(missing_ok=True)
     _make_durable(target.parent)
+
+
+def _write_latency(stream: BinaryIO, last_read: str) -> None:
+    """Bring LATENCY to the time that it now is, with all pixels on disk."""
+    stream.seek(0)
+    for at, card in enumerate(iter(lambda: stream.read(CARD), b"")):
+        if card.startswith(b"END     "):
+            return
+        if card.startswith(b"LATENCY ="):
+            old = fits.Card.fromstring(card)
+            new = fits.Card(old.keyword, _since(last_read), old.comment)
+            stream.seek(at * CARD)
+            stream.write(str(new).encode("ascii"))
+            stream.flush()
+            os.fsync(stream.fileno())
+            return
+
+
+def _since(last_read: str) -> float:
+    """Give the time since a last read was on disk [s], to the millisecond."""
+    return round(time.time() - seconds_of(last_read), 3)
 
 
 def _write_stream(hdus: fits.HDUList, stream: BinaryIO, *, packed: bool, checksum: bool) -> None:

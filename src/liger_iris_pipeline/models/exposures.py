@@ -15,12 +15,13 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
 from liger_iris_pipeline.errors import ReadError, complaint
+from liger_iris_pipeline.models.clock import utc
 from liger_iris_pipeline.models.merging import telemetry_table, time_cards
 from liger_iris_pipeline.models.metadata import SELECTION
 from liger_iris_pipeline.models.naming import exposure_stem
 from liger_iris_pipeline.models.rawfile import Read
 
-__all__ = ["Merge", "RawExposure", "group_exposures"]
+__all__ = ["Merge", "RawExposure", "group_exposures", "out_of_order"]
 
 Merge = Callable[[Sequence[bytes]], bytes]
 """Makes one list of header cards of many."""
@@ -119,6 +120,12 @@ class RawExposure:
         return float(value) if isinstance(value, int | float) else None
 
     @property
+    def last_on_disk(self) -> str:
+        """When the last of its files came to where it is, ISO UTC; later than its data, also for a copy."""
+        seconds = max((path.stat().st_ctime for path in self.files if path.exists()), default=None)
+        return "" if seconds is None else utc(seconds)
+
+    @property
     def is_aborted(self) -> bool:
         """Whether there are fewer reads or ramps than planned."""
         return bool(_shortfalls(self.ramps))
@@ -209,22 +216,37 @@ def _ordered(reads: list[Read]) -> tuple[Read, ...]:
             complaint(first.path, "READ_NO", got, "at least two", "add the others or leave it out")
         )
     for before, read in pairwise(ordered):
-        if before.clock and read.clock and before.clock[0] != read.clock[0]:
-            expected = f"{before.clock[0]} as in {before.path.name}, of the same ramp"
-            raise ReadError(
-                complaint(
-                    read.path, "RST_TIME", read.clock[0], expected, "mend RAMP_NO or RST_TIME"
-                )
-            )
-        if read.time <= before.time:
-            got = f"{read.time:.6f} s after the reset"
-            expected = f"more than the {before.time:.6f} s of read {before.read_no}"
-            raise ReadError(
-                complaint(
-                    read.path, "READTIME", got, expected, "mend the header or leave the read out"
-                )
-            )
+        error = out_of_order(before, read)
+        if error is not None:
+            raise error
     return tuple(ordered)
+
+
+def out_of_order(before: Read, read: Read) -> ReadError | None:
+    """Say what keeps a read from following another one of its ramp.
+
+    Parameters
+    ----------
+    before, read : Read
+        Two reads of one ramp, the one with the lower READ_NO first.
+
+    Returns
+    -------
+    ReadError or None
+        Names the second one; None where nothing does.
+    """
+    if before.clock and read.clock and before.clock[0] != read.clock[0]:
+        expected = f"{before.clock[0]} as in {before.path.name}, of the same ramp"
+        return ReadError(
+            complaint(read.path, "RST_TIME", read.clock[0], expected, "mend RAMP_NO or RST_TIME")
+        )
+    if read.time <= before.time:
+        got = f"{read.time:.6f} s after the reset"
+        expected = f"more than the {before.time:.6f} s of read {before.read_no}"
+        return ReadError(
+            complaint(read.path, "READTIME", got, expected, "mend the header or leave the read out")
+        )
+    return None
 
 
 def _shortfalls(ramps: Sequence[Sequence[Read]]) -> list[str]:

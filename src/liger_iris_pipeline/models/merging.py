@@ -33,7 +33,8 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _OTHER_LETTER = re.compile(r"[^a-z0-9]")
 _TOO_LARGE = 1 << 63
 _SPAN_ROOM = 9  # bytes of a span name in C
-_FILE = frozenset({"FILENAME", "DATE", "DATAMODL", "DATALVL", "DRSVER"})
+_TIMES_OF_FILES = frozenset({"LASTREAD", "LATENCY"})
+_FILE = frozenset({"FILENAME", "DATE", *_TIMES_OF_FILES, "DATAMODL", "DATALVL", "DRSVER"})
 """What is said of a file, not of what is in it."""
 
 FIRST = ("EXP_NO", "DATE-OBS", "MJD-OBS", "DATE-BEG", "MJD-BEG")
@@ -238,12 +239,14 @@ def merge_frames(headers: Sequence[fits.Header], files: Sequence[str]) -> tuple[
     names = np.array([file.encode("ascii", "replace") for file in files], "S")
     members = _table({"file": names}, texts, [key for key in listed if key not in _FILE])
     chosen = ((0, FIRST), (len(headers) // 2, MIDDLE), (len(headers) - 1, LAST))
-    without = {*alone, *FIRST, *MIDDLE, *LAST}
+    without = {*alone, *FIRST, *MIDDLE, *LAST, *_TIMES_OF_FILES}
     merged = _merged(headers, without | {key for key in varying if _is_text(key, texts)})
     for index, keys in chosen:
         for key in keys:
             if key in headers[index]:
                 merged[key] = (headers[index][key], headers[index].comments[key])
+    if any(header.get("LASTREAD") for header in headers):
+        merged["LASTREAD"] = max(str(header.get("LASTREAD") or "") for header in headers)
     return merged, members
 
 

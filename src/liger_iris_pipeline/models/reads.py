@@ -31,7 +31,11 @@ __all__ = [
     "SkippedFile",
     "group_exposures",
     "identity",
+    "identity_of",
+    "is_copy",
     "is_usable_nominal",
+    "odd_geometry",
+    "other_read",
     "scan_reads",
 ]
 
@@ -146,7 +150,7 @@ class _Collector:
             other = next(read for read in reads if read.geometry == typical)
             for path in dict.fromkeys(read.path for read in reads if read.geometry != typical):
                 odd = next(read for read in reads if read.path == path)
-                self._leave_out(path, _odd_geometry(odd, other))
+                self._leave_out(path, odd_geometry(odd, other))
                 self.reads = [read for read in self.reads if read.path != path]
 
     def drop_copies(self) -> None:
@@ -156,13 +160,8 @@ class _Collector:
             other = first.setdefault(read.key, read)
             if other is read:
                 continue
-            if not _is_copy(other, read):
-                got = (
-                    f"another read {read.read_no} of ramp {read.ramp_no} than in {other.path.name}"
-                )
-                raise ReadError(
-                    complaint(read.path, "READ_NO", got, "one", "leave one of them out")
-                )
+            if not is_copy(other, read):
+                raise other_read(other, read)
             got = f"the same read as in {other.path.name}"
             self.warnings.append(
                 complaint(read.path, "READ_NO", got, "each read once", "it is used once")
@@ -170,7 +169,7 @@ class _Collector:
         self.reads = list(first.values())
 
 
-def _odd_geometry(read: Read, typical: Read) -> ReadError:
+def odd_geometry(read: Read, typical: Read) -> ReadError:
     """Say in what a read differs from the others of its exposure."""
     if read.shape != typical.shape:
         expected = f"{typical.shape} as in {typical.path.name}"
@@ -182,7 +181,13 @@ def _odd_geometry(read: Read, typical: Read) -> ReadError:
     return ReadError(complaint(read.path, part, read.geometry, expected, "leave the file out"))
 
 
-def _is_copy(one: Read, other: Read) -> bool:
+def other_read(first: Read, read: Read) -> ReadError:
+    """Say that a read has the identity of another one and is not its copy."""
+    got = f"another read {read.read_no} of ramp {read.ramp_no} than in {first.path.name}"
+    return ReadError(complaint(read.path, "READ_NO", got, "one", "leave one of them out"))
+
+
+def is_copy(one: Read, other: Read) -> bool:
     """Say whether two reads have the same time and pixels, such as a file and its packed copy."""
     if one.index == other.index and one.sha256 == other.sha256:
         return True
@@ -209,6 +214,14 @@ def identity(path: str | os.PathLike[str]) -> tuple[str, str, int, str] | None:
     """
     try:
         header = read_metadata(path)
+    except ProductError:
+        return None
+    return identity_of(header)
+
+
+def identity_of(header: Mapping[str, Any]) -> tuple[str, str, int, str] | None:
+    """Tell from keywords which exposure a raw file belongs to; see :func:`identity`."""
+    try:
         window = window_tag(header)
     except ProductError:
         return None

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import associations
-from liger_iris_pipeline.calibration import sha256_of
+from liger_iris_pipeline.calibration import CalibrationSet, sha256_of
 from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.provenance import foreign_rows
@@ -47,7 +47,7 @@ class ImagerLevel2Pipeline(IrisPipeline):
         ----------
         given : ImagerFrameModel or path
             A level 1 frame, or an association of one science frame with its sky frames (``sky``) or the other
-            dithers of its field (``background``).
+            dithers of its field (``background``). Calibrations that it has fixed are used.
 
         Returns
         -------
@@ -89,6 +89,8 @@ class ImagerLevel2Pipeline(IrisPipeline):
                 [],
             )
         association = associations.load(Path(self.make_input_path(str(given))))
+        if association.calibrations is not None:
+            self.calibrations = CalibrationSet.from_json(association.calibrations)
         science = association.files("science")
         if len(science) != 1:
             raise ProductError(

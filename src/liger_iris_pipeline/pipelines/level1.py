@@ -23,6 +23,7 @@ from liger_iris_pipeline.algorithms.ramp.read_weights import weights_of_quality
 from liger_iris_pipeline.associations.members import stem_of
 from liger_iris_pipeline.errors import InputError, ReadError, UsageError, complaint
 from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.clock import utc
 from liger_iris_pipeline.models.naming import product_name
 from liger_iris_pipeline.models.provenance import canonical, stamp
 from liger_iris_pipeline.models.reads import (
@@ -32,9 +33,9 @@ from liger_iris_pipeline.models.reads import (
     is_usable_nominal,
     scan_reads,
 )
-from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window, utc
+from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
 
-__all__ = ["Level1Step"]
+__all__ = ["Fitting", "Level1Step"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ ROLES = {"SCI": "science", "STD": "standard", "LAMPSCAN": "lampscan"}
 
 MODES = {"UTR": "utr", "CDS": "cds", "MDS": "mcds"}
 """Mode of the fit for each SAMPMODE."""
+
+BASIS = (
+    *("SAMPMODE", "NFOWLER", "REFPIX", "NOUTPUTS", "GAIN", "READNOIS", "SATURATE"),
+    *("SUBARRAY", "SUBSTRT1", "SUBSTRT2", "DETSIZE1", "DETSIZE2"),
+)
+"""Keywords that the options of a fit follow from."""
 
 
 @dataclass
@@ -60,8 +67,66 @@ class _Stages:
         self.rows.append((step, field_name, canonical(parameters), "SKIPPED", reason))
 
 
+@dataclass
+class Fitting:
+    """An exposure whose ramps are being fitted, read by read.
+
+    Attributes
+    ----------
+    stages : _Stages
+        What is done to its reads.
+    options : dict
+        Options of the fit.
+    weights : dict or None
+        Weight of a read by its key.
+    fitter : iris_readout.RampFitter
+        Fits one ramp after the other.
+    references : list
+        References in the options.
+    basis : tuple
+        What in the header the options follow from.
+    started : str
+        When it was begun, ISO UTC.
+    seconds : float
+        Time spent on it [s]; that of waiting for reads does not count.
+    pushed : list of Read
+        Reads that went in, in order.
+    ramps : list of iris_readout.RampResult
+        Ramps that are done.
+    """
+
+    stages: _Stages
+    options: dict[str, Any]
+    weights: dict[Any, float] | None
+    fitter: iris_readout.RampFitter
+    references: list[Any]
+    basis: tuple[Any, ...]
+    started: str
+    seconds: float
+    pushed: list[Any] = field(default_factory=list)
+    ramps: list[Any] = field(default_factory=list)
+
+    def end_ramp(self) -> None:
+        """Fit the ramp whose reads went in."""
+        self.ramps.append(self.fitter.finish())
+
+    def is_of(self, exposure: RawExposure) -> bool:
+        """Say whether this is how the fit of an exposure begins."""
+        first = exposure.reads[: len(self.pushed)]
+        same = [(read.key, read.sha256) for read in self.pushed] == [
+            (read.key, read.sha256) for read in first
+        ]
+        return same and self.weights is None and self.basis == _basis(exposure)
+
+
 class Level1Step(IrisStep):
-    """Fit the ramps of raw exposures: level 0 to level 1."""
+    """Fit the ramps of raw exposures: level 0 to level 1.
+
+    Attributes
+    ----------
+    begun : Fitting or None
+        A fit that was begun as the reads came, see :meth:`begin`.
+    """
 
     class_alias = "iris_level1"
     reference_file_types: ClassVar[list[str]] = [
@@ -102,6 +167,7 @@ class Level1Step(IrisStep):
     """
 
     left_out: Sequence[SkippedFile] = ()
+    begun: Fitting | None = None
 
     def process(self, *args: Any) -> Any:
         """Reduce exposures.
@@ -161,19 +227,79 @@ class Level1Step(IrisStep):
 
     # --- one exposure ---------------------------------------------------------------------------------------------
 
-    def _reduce(self, exposure: RawExposure) -> Any:
-        """Fit and combine the ramps of one exposure and write down how."""
+    def begin(self, exposure: RawExposure) -> Fitting:
+        """Begin the fit of an exposure while its reads still come.
+
+        Parameters
+        ----------
+        exposure : RawExposure
+            What there is of it: at least its first read, whose header says how it is fitted.
+
+        Returns
+        -------
+        Fitting
+            To be given reads with :meth:`advance`; put into :attr:`begun`, it is gone on with when the step runs on
+            the whole exposure.
+
+        Raises
+        ------
+        InputError
+            If header or references do not allow a fit.
+        """
         started, clock = utc(), time.perf_counter()
         self._references = []
+        self._reference_files_used: list[tuple[str, str]] = []
         stages = _Stages()
-        self._note_ingest(exposure, stages)
         options = self._options(exposure, stages)
         weights = self._weights(exposure)
         options["keep_reads"] = self.keep_reads or weights is not None
-        fitter = iris_readout.RampFitter(exposure.shape, **options)
-        ramps = [self._fit(fitter, ramp, weights) for ramp in exposure.ramps]
-        result = ramps[0] if len(ramps) == 1 else self._combine(ramps)
-        self._note_fit(exposure, stages, options, fitter)
+        return Fitting(
+            stages,
+            options,
+            weights,
+            iris_readout.RampFitter(exposure.shape, **options),
+            references=self._references,
+            basis=_basis(exposure),
+            started=started,
+            seconds=time.perf_counter() - clock,
+        )
+
+    def advance(self, fitting: Fitting, read: Any) -> None:
+        """Push a read; one of another ramp ends the ramp before it.
+
+        Parameters
+        ----------
+        fitting : Fitting
+            From :meth:`begin`.
+        read : Read
+            The next one in the order of RAMP_NO and READ_NO.
+        """
+        clock = time.perf_counter()
+        if fitting.pushed and fitting.pushed[-1].ramp_no != read.ramp_no:
+            fitting.end_ramp()
+        fitting.fitter.push(
+            read.load(),
+            read.time,
+            weight=1.0 if fitting.weights is None else fitting.weights.get(read.key, 1.0),
+            dropped=read.read_no in self.drop_reads,
+        )
+        fitting.pushed.append(read)
+        fitting.seconds += time.perf_counter() - clock
+
+    def _reduce(self, exposure: RawExposure) -> Any:
+        """Fit and combine the ramps of one exposure and write down how."""
+        _expect_ramps(exposure)
+        fitting = self._begun(exposure)
+        self._references = fitting.references
+        clock = time.perf_counter() - fitting.seconds
+        for read in exposure.reads[len(fitting.pushed) :]:
+            self.advance(fitting, read)
+        fitting.end_ramp()
+        result = fitting.ramps[0] if len(fitting.ramps) == 1 else self._combine(fitting.ramps)
+        stages, options = _Stages(), fitting.options
+        self._note_ingest(exposure, stages)
+        stages.rows += fitting.stages.rows
+        self._note_fit(exposure, stages, options, fitting.fitter)
         kind = models.IFSFrameModel if exposure.detector == "IFS" else models.ImagerFrameModel
         model = kind.from_header(exposure.header)
         model.set_frame(Frame(result.rate, result.var_read, result.var_photon, result.dq))
@@ -184,29 +310,17 @@ class Level1Step(IrisStep):
         model.telemetry = exposure.telemetry
         model.meta.data_level = 1
         model.meta.calibration_software_version = __version__
-        self._record(model, exposure, stages, (started, utc(), time.perf_counter() - clock))
+        model.meta.last_read = exposure.last_on_disk
+        times = (fitting.started, utc(), time.perf_counter() - clock)
+        self._record(model, exposure, stages, times)
         return model
 
-    def _fit(self, fitter: Any, ramp: Sequence[Any], weights: dict[Any, float] | None) -> Any:
-        """Push the reads of a ramp as they come from disk."""
-        if len(ramp) < 2:
-            raise ReadError(
-                complaint(
-                    ramp[0].path,
-                    "READ_NO",
-                    "one read in the ramp",
-                    "at least two",
-                    "find the other reads or leave the exposure out",
-                )
-            )
-        for read in ramp:
-            fitter.push(
-                read.load(),
-                read.time,
-                weight=1.0 if weights is None else weights.get(read.key, 1.0),
-                dropped=read.read_no in self.drop_reads,
-            )
-        return fitter.finish()
+    def _begun(self, exposure: RawExposure) -> Fitting:
+        """Give the fit that was begun, if it is that of this exposure as it now is; else a new one."""
+        begun, self.begun = self.begun, None
+        if begun is not None and begun.is_of(exposure):
+            return begun
+        return self.begin(exposure)
 
     def _combine(self, ramps: Sequence[Any]) -> Any:
         return iris_readout.combine_ramps(
@@ -531,6 +645,26 @@ class Level1Step(IrisStep):
             if high[0] > low[0] and high[1] > low[1]:
                 found.append((low[1], low[0], high[1] - low[1], high[0] - low[0]))
         return found
+
+
+def _basis(exposure: RawExposure) -> tuple[Any, ...]:
+    """Give what in the header of an exposure the options of its fit follow from."""
+    return (exposure.shape, *(exposure.header.get(key) for key in BASIS))
+
+
+def _expect_ramps(exposure: RawExposure) -> None:
+    """Refuse a ramp of one read."""
+    for ramp in exposure.ramps:
+        if len(ramp) < 2:
+            raise ReadError(
+                complaint(
+                    ramp[0].path,
+                    "READ_NO",
+                    "one read in the ramp",
+                    "at least two",
+                    "find the other reads or leave the exposure out",
+                )
+            )
 
 
 def _belongs(path: Path, exposure: RawExposure) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from liger_iris_pipeline import associations, models
 from liger_iris_pipeline.associations import Association
-from liger_iris_pipeline.calibration import Store, find_store, load_rulebook
+from liger_iris_pipeline.calibration import CalibrationSet, Store, find_store, load_rulebook
 from liger_iris_pipeline.errors import (
     ProductError,
     ReadError,
@@ -56,6 +56,13 @@ class _Plan:
     associations: tuple[Association, ...]
     left_out: tuple[SkippedFile, ...] = ()
     skip_bad_reads: bool = False
+    calibrations: Mapping[str, Any] | None = None
+
+    @property
+    def fixed(self) -> CalibrationSet | None:
+        """The references that were fixed beforehand."""
+        fixed = self.calibrations
+        return None if fixed is None else CalibrationSet.from_json(fixed)
 
     def of_type(self, kind: str) -> list[Association]:
         """Give the associations of one type."""
@@ -187,6 +194,7 @@ class _Night:
         """Fit the ramps of an exposure."""
         step = Level1Step(**self._options(Level1Step), skip_bad_reads=self.plan.skip_bad_reads)
         step.left_out = self.plan.left_out
+        step.calibrations = self.plan.fixed
         step.run(exposure)
         return self.out / file_name(exposure.first.header, 1)
 
@@ -275,7 +283,11 @@ def _plan_of_association(path: Path, *, skip_bad_reads: bool) -> tuple[Path, _Pl
                 given.asn_id, "level3", (associations.Product(name, members),), folder=path.parent
             )
         )
-    return path.parent, _Plan({e.name: e for e in kept}, tuple(chosen), left_out, skip_bad_reads)
+    chosen = [replace(one, calibrations=given.calibrations) for one in chosen]
+    plan = _Plan(
+        {e.name: e for e in kept}, tuple(chosen), left_out, skip_bad_reads, given.calibrations
+    )
+    return path.parent, plan
 
 
 @dataclass(frozen=True)
@@ -368,7 +380,7 @@ def _check_references(
         if exposure.detector not in IMAGER_DETECTORS:
             continue
         chosen = [
-            Store(str(refs)).select(kind, exposure.get_crds_parameters()).path
+            Store(str(refs)).select(kind, exposure.get_crds_parameters(), fixed=plan.fixed).path
             for kind in sorted(wanted)
         ]
         files = [str(value) for value in overrides.values() if isinstance(value, str | Path)]

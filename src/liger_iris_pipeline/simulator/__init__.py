@@ -7,6 +7,7 @@ into ``truth/``, which :func:`liger_iris_pipeline.simulator.truth.load` reads.
 
 from . import truth
 from .night import Night, Progress, simulate
+from .play import deliver, timetable
 from .scene import (
     COMPLETE,
     SCENES,
@@ -38,7 +39,9 @@ __all__ = [
     "Scene",
     "StarField",
     "Truth",
+    "deliver",
     "named_scene",
     "simulate",
+    "timetable",
     "truth",
 ]

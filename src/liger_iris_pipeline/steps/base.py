@@ -11,7 +11,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,7 +19,7 @@ from stpipe import Pipeline, Step
 from stpipe.datamodel import AbstractDataModel
 
 from liger_iris_pipeline import __version__, models
-from liger_iris_pipeline.calibration import Reference, Store, find_store
+from liger_iris_pipeline.calibration import CalibrationSet, Reference, Store, find_store
 from liger_iris_pipeline.errors import (
     InputError,
     MissingReferenceError,
@@ -28,6 +27,7 @@ from liger_iris_pipeline.errors import (
     UsageError,
     complaint,
 )
+from liger_iris_pipeline.models.clock import utc
 from liger_iris_pipeline.models.naming import product_name
 from liger_iris_pipeline.models.provenance import IN_MEMORY, canonical, stamp
 
@@ -39,7 +39,6 @@ __all__ = [
     "PinnedSource",
     "Skipped",
     "cut_window",
-    "utc",
 ]
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ logger = logging.getLogger(__name__)
 PLUMBING = frozenset(
     {"pre_hooks", "post_hooks", "output_file", "output_dir", "output_ext", "output_use_model"}
     | {"output_use_index", "save_results", "skip", "suffix", "search_output_file", "input_dir"}
-    | {"refs", "overwrite", "require", "steps"}
+    | {"refs", "overwrite", "require", "steps", "threads"}
 )
 """Parameters that say where files go, not how pixels are made: left out of the receipt."""
 
@@ -63,11 +62,6 @@ class PinnedSource(Protocol):
 
     def find(self, reftype: str, member: str) -> Reference | None:
         """Give the reference of a type for an input (none: the science exposure); None for ``N/A``."""
-
-
-def utc() -> str:
-    """Give the time now, ISO UTC with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
 
 
 def cut_window(plane: Any, header: Mapping[str, Any], shape: tuple[int, int], name: str) -> Any:
@@ -154,6 +148,9 @@ class IrisStep(Step):  # type: ignore[misc]
         is then FAILED with that reason, and the run goes on.
     references : PinnedSource or None
         References to use instead of a store's; looked for in the pipeline too.
+    calibrations : CalibrationSet or None
+        What was chosen from the store for the observing block, once for all its exposures; looked for in the pipeline
+        too.
     member : str or None
         Name of the further input that is being treated, such as a sky frame; looked for in the pipeline too.
     """
@@ -168,6 +165,7 @@ class IrisStep(Step):  # type: ignore[misc]
     optional_references: ClassVar[frozenset[str]] = frozenset()
     on_failure: ClassVar[str] = "stop"
     references: PinnedSource | None = None
+    calibrations: CalibrationSet | None = None
     member: str | None = None
     _log_records_formatter = logging.Formatter(
         "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
@@ -304,7 +302,8 @@ class IrisStep(Step):  # type: ignore[misc]
         elif pinned is not None:
             found = pinned.find(reftype, self.search_attr("member") or "")
         else:
-            found = self.store(model).select(reftype, model.get_crds_parameters())
+            fixed = self.search_attr("calibrations")
+            found = self.store(model).select(reftype, model.get_crds_parameters(), fixed=fixed)
         if found is None:
             self._reference_files_used.append((reftype, "N/A"))
             return None
