@@ -473,7 +473,7 @@ def _digitise(
     added: list[Float32],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint16]:
-    """Turn charge (ny, nx) [e-] into counts: curve, pedestal, level (1, nx), noise, and what is added (ny, ...) [DN]."""
+    """Turn charge (ny, nx) [e-] into counts: curve, pedestal, level (1, nx), noise, what is added [DN]."""
     scale = curve_scale(scene.physics, truth.nominal_gain)
     counts = np.empty(charge.shape, np.uint16)
     for rows in _blocks(charge.shape):
