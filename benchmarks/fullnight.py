@@ -1,8 +1,9 @@
 """Make a night of full detectors to time a reduction on, within a minute.
 
-One exposure of four detectors: raw reads whose headers pass every check, a store of references and the light that was put
-in. The physics is the simulator's but for the noise, one tile of it used again with shifts: rows of two reads have the same
-noise in other places, which a fit that goes pixel by pixel cannot notice.
+One exposure of four detectors: raw reads whose headers pass every check, a store of references and
+the light that was put in. The physics is the simulator's but for the noise, one tile of it used
+again with shifts: two reads have the same noise in other places, which a fit that goes pixel by
+pixel cannot notice.
 
 ``python fullnight.py FOLDER`` makes one; what is there is used again if it is the same.
 """
