@@ -199,9 +199,11 @@ class Level1Step(IrisStep):
                     "find the other reads or leave the exposure out",
                 )
             )
+        counts = None
         for read in ramp:
+            counts = read.load(out=counts)  # the fitter keeps a copy
             fitter.push(
-                read.load(),
+                counts,
                 read.time,
                 weight=1.0 if weights is None else weights.get(read.key, 1.0),
                 dropped=read.read_no in self.drop_reads,
