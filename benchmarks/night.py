@@ -35,7 +35,7 @@ from report import Row, machine_facts, missing, print_table, write_json
 
 from liger_iris_pipeline.instrument.detectors import IMAGER_DETECTORS
 
-__all__ = ["night"]
+__all__ = ["rows"]
 
 WORKERS = 2
 #: Goals: wall-clock time [s], and the sum of the memory of all processes [GB].
@@ -272,16 +272,6 @@ def _pulls(made: BenchmarkNight, detector: str, product: Path) -> tuple[float, f
 
 
 # --- the rows -------------------------------------------------------------------------------------
-
-
-def night(plan: Any, record: Any) -> Iterator[Row]:
-    """Req. 30: four detectors from L0 to L2 in warm processes; peak memory; time by stage."""
-    size, nread = (1024, 10) if plan.quick else (FULL, 30)
-    with tempfile.TemporaryDirectory(dir=choose_folder(size, nread)) as folder:
-        made = BenchmarkNight(Path(folder) / "night", size, nread, IMAGER_DETECTORS)
-        DISK_FOLDER.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=DISK_FOLDER) as disk:
-            yield from rows(made, Path(folder) / "products", Path(disk), record.timings)
 
 
 def choose_folder(size: int, nread: int) -> Path:
