@@ -78,7 +78,7 @@ $(VENV)/.bench: $(VENV)/.ok
 	@$(BIN)/python -m pip install -qq -c constraints.txt --no-build-isolation -e '.[test,bench]' || $(BIN)/python -m pip install -qq --no-build-isolation -e '.[test]'
 	@touch $@
 
-bench: $(VENV)/.bench build/c/.ok  ## time the readout against its peers, in one run
+bench: $(VENV)/.bench build/c/.ok  ## time the readout against its peers, and a night from L0 to L2, in one run
 	@$(BIN)/python benchmarks/readout.py --json build/bench.json $(BENCH)
 
 acceptance: $(VENV)/.ok build/c/.ok  ## the table of figures against simulated truth (ACCEPTANCE=--quick: the short form)

@@ -1,4 +1,4 @@
-"""Measure iris_readout against its peers, side by side in one run, and judge the goals.
+"""Measure iris_readout against its peers and a night against its time, in one run, and judge the goals.
 
 Processor time on one thread (wall-clock where threads are the matter), the least of at least five
 runs in turn; only ratios mean something. Exit status 1 when a goal is missed, unless ``--report``.
@@ -494,6 +494,29 @@ def _write_reads(folder: Path, nread: int, shape: tuple[int, int]) -> tuple[list
     return paths, counts
 
 
+# --- a night --------------------------------------------------------------------------------------
+
+
+def night(plan: Plan, record: Record) -> Iterator[Row]:
+    """Req. 30: L0 to L2 in warm processes, see night.py; it runs by itself, so that its memory is its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "night.json"
+        script = Path(__file__).with_name("night.py")
+        options = ["--report", "--json", str(result), *(["--quick"] if plan.quick else [])]
+        done = subprocess.run(
+            [sys.executable, str(script), *options], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            note = done.stderr.strip().splitlines()[-1]
+            yield missing("req 30", "L0 to L2 of a night", note, math.nan)
+            return
+        content = json.loads(result.read_text())
+    record.timings["night"] = content["timings"]
+    names = {field.name for field in dataclasses.fields(Row)}
+    for row in content["rows"]:
+        yield Row(**{k: math.nan if v is None else v for k, v in row.items() if k in names})
+
+
 # --- the whole ------------------------------------------------------------------------------------
 
 SECTIONS: dict[str, Section] = {
@@ -507,6 +530,7 @@ SECTIONS: dict[str, Section] = {
     "files": files,
     "memory": memory,
     "combine": combine,
+    "night": night,
 }
 
 

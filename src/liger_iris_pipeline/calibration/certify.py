@@ -21,7 +21,6 @@ from liger_iris_pipeline.instrument.detectors import DETECTORS
 from liger_iris_pipeline.instrument.filters import FILTERS, OPAQUE_OR_OPEN
 from liger_iris_pipeline.models.fitsfile import (
     Fault,
-    decompressed,
     open_stream,
     survey,
     verify_sums,
@@ -112,9 +111,7 @@ def _sum_faults(path: Path) -> list[str]:
     try:
         stream, size = open_stream(path)
         with stream:
-            skeleton = survey(stream, size)
-        stated = any({"DATASUM", "CHECKSUM"} & set(hdu.header) for hdu in skeleton.hdus)
-        warnings = verify_sums(decompressed(path.read_bytes()), skeleton) if stated else []
+            warnings = verify_sums(stream, survey(stream, size))
     except Fault as fault:
         return [str(fault)]
     for warning in warnings:

@@ -11,7 +11,6 @@ from liger_iris_pipeline.errors import ReferenceFileError, complaint
 from liger_iris_pipeline.models.digest import file_state
 from liger_iris_pipeline.models.fitsfile import (
     Fault,
-    decompressed,
     open_stream,
     survey,
     verify_sums,
@@ -106,8 +105,8 @@ def _sum_fault(path: Path, size: int, mtime_ns: int) -> str | None:
         stream, length = open_stream(path)
         with stream:
             skeleton = survey(stream, length)
-        if any("DATASUM" in hdu.header for hdu in skeleton.hdus):
-            verify_sums(decompressed(path.read_bytes()), skeleton)
+            if any("DATASUM" in hdu.header for hdu in skeleton.hdus):
+                verify_sums(stream, skeleton)
     except Fault as fault:
         return f"{fault.part}: got {fault.got}, expected {fault.expected}"
     return None

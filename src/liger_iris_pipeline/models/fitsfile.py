@@ -20,6 +20,7 @@ from liger_iris_pipeline.models.cards import BLOCK, CARD, parse_cards
 
 __all__ = [
     "MEND",
+    "Digest",
     "Fault",
     "Hdu",
     "Skeleton",
@@ -36,6 +37,14 @@ _ONES = 0xFFFFFFFF
 _BITPIX = frozenset({8, 16, 32, 64, -32, -64})
 _GZIP = b"\x1f\x8b"
 _MAX_AXES = 999
+_PIECE = 1 << 18  # bytes; a multiple of 4
+
+
+class Digest(Protocol):
+    """What bytes are fed to, such as an object of hashlib."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take more bytes."""
 
 
 class _Readable(Protocol):
@@ -294,15 +303,17 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def verify_sums(data: bytes, skeleton: Skeleton) -> list[Fault]:
-    """Verify DATASUM and CHECKSUM of every HDU that has them.
+def verify_sums(stream: BinaryIO, skeleton: Skeleton, digest: Digest | None = None) -> list[Fault]:
+    """Verify DATASUM and CHECKSUM of every HDU that has them, in one pass over the file.
 
     Parameters
     ----------
-    data : bytes
-        All bytes of the file.
+    stream : binary file
+        The file, unpacked.
     skeleton : Skeleton
         Where its HDUs lie.
+    digest : hash object of hashlib, optional
+        Is fed all bytes of the file on the way; without it, HDUs without sums are not read.
 
     Returns
     -------
@@ -312,32 +323,52 @@ def verify_sums(data: bytes, skeleton: Skeleton) -> list[Fault]:
     Raises
     ------
     Fault
-        If a DATASUM is wrong.
+        If a DATASUM is wrong, or the file is shorter than it was.
 
     References
     ----------
     Seaman, Pence & Rots, FITS Checksum Proposal; FITS Standard 4.0, section 4.4.2.7 and appendix J.
     """
     warnings = []
+    buffer = bytearray(_PIECE)
     for hdu in skeleton.hdus:
         wanted = str(hdu.header.get("DATASUM") or "").strip()
         checksum = str(hdu.header.get("CHECKSUM") or "").strip()
-        if not wanted and not checksum.strip("0"):
+        if not wanted and not checksum.strip("0") and digest is None:
             continue
-        total = _ones_complement_sum(data[hdu.data_start : hdu.end])
+        stream.seek(hdu.start)
+        head = _ones_complement_sum(stream, hdu.data_start - hdu.start, buffer, digest)
+        total = _ones_complement_sum(stream, hdu.end - hdu.data_start, buffer, digest)
         if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted) == total):
             expected = f"{total}, the sum of the data of {hdu.name}"
             raise Fault("DATASUM", wanted, expected, "the data have changed: copy the file again")
-        whole = _ones_complement_sum(data[hdu.start : hdu.data_start], total)
-        if checksum.strip("0") and whole not in (0, _ONES):
+        if checksum.strip("0") and _folded(head + total) not in (0, _ONES):
             got = f"a header of {hdu.name} that does not match it"
             warnings.append(Fault("CHECKSUM", got, "an unchanged one", "the data are used"))
+    while digest is not None and (rest := stream.read(_PIECE)):
+        digest.update(rest)
     return warnings
 
 
-def _ones_complement_sum(data: bytes, start: int = 0) -> int:
-    """Add 32-bit big-endian words with end-around carry."""
-    total = start + int(np.frombuffer(data, ">u4").sum(dtype=np.uint64))
+def _ones_complement_sum(
+    stream: BinaryIO, size: int, buffer: bytearray, digest: Digest | None
+) -> int:
+    """Add 32-bit big-endian words with end-around carry, a piece at a time that stays in cache."""
+    total = 0
+    view = memoryview(buffer)
+    while size:
+        piece = view[: min(size, len(buffer))]
+        if stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+            raise Fault("file", "fewer bytes than a moment ago", "a file that stays as it is")
+        if digest is not None:
+            digest.update(piece)
+        total += int(np.frombuffer(piece, ">u4").sum(dtype=np.uint64))
+        size -= len(piece)
+    return _folded(total)
+
+
+def _folded(total: int) -> int:
+    """Carry what is above 32 bits around."""
     while total > _ONES:
         total = (total & _ONES) + (total >> 32)
     return total

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,8 @@ _ODD = {
 }
 _OFFSET = 0x8000  # BZERO of unsigned 16-bit pixels
 _PIXEL = 2  # bytes
+_SOME = 1 << 17  # pixels
+_GZIP = b"\x1f\x8b"
 _MICROSECONDS = 1e6
 _TOO_LARGE = 1 << 63
 _SEVERAL_READS = 3  # axes
@@ -156,18 +159,22 @@ class Read:
         """Exposure, ramp and read: no two reads share it."""
         return (*self.exposure_key, self.ramp_no, self.read_no)
 
-    def load(self, rows: slice | None = None) -> npt.NDArray[np.uint16]:
+    def load(
+        self, rows: slice | None = None, out: npt.NDArray[np.uint16] | None = None
+    ) -> npt.NDArray[np.uint16]:
         """Read the counts from disk.
 
         Parameters
         ----------
         rows : slice, optional
             Rows that are wanted, step 1; default: all.
+        out : ndarray (ny, nx) uint16, optional
+            Where to put them, in C order; default: new memory.
 
         Returns
         -------
         ndarray (ny, nx) uint16
-            Counts [DN], native byte order.
+            Counts [DN], native byte order; `out` if it was given.
 
         Raises
         ------
@@ -179,24 +186,34 @@ class Read:
         begin += (self.index or 0) * ny * nx * _PIXEL
         first, last, _ = (rows or slice(None)).indices(ny)
         begin, ny = begin + first * nx * _PIXEL, max(0, last - first)
+        counts = np.empty((ny, nx), np.uint16) if out is None else out
         try:
-            with self.path.open("rb") as stream:
-                packed = stream.read(2) == b"\x1f\x8b"
-                stream.seek(0, io.SEEK_END)
-                now = stream.tell()
-                if not packed:
-                    stream.seek(begin)
-                    data = stream.read(ny * nx * _PIXEL)
-            if packed:
-                unpacked = decompressed(self.path.read_bytes())
-                data, now = unpacked[begin : begin + ny * nx * _PIXEL], len(unpacked)
+            with self.path.open("rb") as plain:
+                stream: BinaryIO = plain
+                if plain.read(2) == _GZIP:
+                    plain.seek(0)
+                    stream = io.BytesIO(decompressed(plain.read()))
+                now = stream.seek(0, io.SEEK_END)
+                stream.seek(begin)
+                whole = _fill(counts, stream)
         except (OSError, Fault) as error:
             raise _changed(self.path, error) from error
-        if now != size or len(data) != ny * nx * _PIXEL:
+        if now != size or not whole:
             raise _changed(self.path, f"{now} bytes")
-        counts = np.frombuffer(data, ">u2").astype(np.uint16)
-        counts ^= np.uint16(_OFFSET)
-        return counts.reshape(ny, nx)
+        return counts
+
+
+def _fill(counts: npt.NDArray[np.uint16], stream: BinaryIO) -> bool:
+    """Read big-endian signed pixels into unsigned native ones, some at a time that stay in cache; say if all came."""
+    flat = counts.reshape(-1)
+    for at in range(0, flat.size, _SOME):
+        part = flat[at : at + _SOME]
+        if stream.readinto(part.view(np.uint8).data) != part.nbytes:  # type: ignore[attr-defined]
+            return False
+        if sys.byteorder == "little":
+            part.byteswap(inplace=True)
+        part ^= np.uint16(_OFFSET)
+    return True
 
 
 def _changed(path: Path, got: object) -> ReadError:
@@ -227,14 +244,24 @@ def read_file(path: Path) -> tuple[list[Read], list[str]]:
         If it cannot be used.
     """
     try:
-        data = _bytes_of(path)
-        sha256 = hashlib.sha256(data).hexdigest()
-        data = decompressed(data)
-        skeleton = survey(io.BytesIO(data), len(data))
-        faults = verify_sums(data, skeleton)
-        reads = _reads(path, sha256, data, skeleton)
+        with _opened(path) as plain:
+            digest = hashlib.sha256()
+            packed = plain.read(2) == _GZIP
+            plain.seek(0)
+            stream: BinaryIO = plain
+            if packed:
+                data = plain.read()
+                digest.update(data)
+                stream = io.BytesIO(decompressed(data))
+            size = stream.seek(0, io.SEEK_END)
+            stream.seek(0)
+            skeleton = survey(stream, size)
+            faults = verify_sums(stream, skeleton, None if packed else digest)
+            reads = _reads(path, digest.hexdigest(), stream, size, skeleton)
     except Fault as fault:
         raise fault.as_error(path, ReadError) from fault
+    except OSError as error:
+        raise _unreadable(error).as_error(path, ReadError) from error
     except ProductError as error:
         raise ReadError(
             complaint(path, "window", str(error), "one that can be named", MEND)
@@ -245,21 +272,21 @@ def read_file(path: Path) -> tuple[list[Read], list[str]]:
     ]
 
 
-def _bytes_of(path: Path) -> bytes:
-    """Read a plain file."""
-    try:
-        if path.exists() and not path.is_file():
-            raise Fault(
-                "file", "something that is not a plain file", "a FITS file", "check its name"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise Fault(
-            "file",
-            f"'{error.strerror or error}'",
-            "a readable FITS file",
-            "check its name and permissions",
-        ) from error
+def _opened(path: Path) -> BinaryIO:
+    """Open a plain file."""
+    if path.exists() and not path.is_file():
+        raise Fault("file", "something that is not a plain file", "a FITS file", "check its name")
+    return path.open("rb")
+
+
+def _unreadable(error: OSError) -> Fault:
+    """Say why a file cannot be read."""
+    return Fault(
+        "file",
+        f"'{error.strerror or error}'",
+        "a readable FITS file",
+        "check its name and permissions",
+    )
 
 
 def _notes(path: Path, skeleton: Skeleton) -> list[str]:
@@ -288,7 +315,7 @@ def _notes(path: Path, skeleton: Skeleton) -> list[str]:
     return notes
 
 
-def _reads(path: Path, sha256: str, data: bytes, skeleton: Skeleton) -> list[Read]:
+def _reads(path: Path, sha256: str, stream: BinaryIO, size: int, skeleton: Skeleton) -> list[Read]:
     """Make the reads of a file from its PRIMARY HDU."""
     primary = skeleton.hdus[0]
     header = primary.header
@@ -297,7 +324,7 @@ def _reads(path: Path, sha256: str, data: bytes, skeleton: Skeleton) -> list[Rea
     geometry = _geometry(header, shape)
     ramp = _integer(header, "RAMP_NO", 1)
     is_cube = len(primary.shape) == _SEVERAL_READS
-    times = _cube_times(header, data, skeleton, nplane) if is_cube else [_read_time(header)]
+    times = _cube_times(header, stream, skeleton, nplane) if is_cube else [_read_time(header)]
     reads = []
     for plane, (number, seconds, clock) in enumerate(times):
         own, cards = _own_header(primary, number, clock) if is_cube else (header, primary.cards)
@@ -316,7 +343,7 @@ def _reads(path: Path, sha256: str, data: bytes, skeleton: Skeleton) -> list[Rea
                 clock=clock,
                 geometry=geometry,
                 cards=cards,
-                place=(primary.data_start, len(data)),
+                place=(primary.data_start, size),
             )
         )
     return reads
@@ -451,14 +478,15 @@ def _moment(number: int, reset: int, start: int) -> Moment:
 
 
 def _cube_times(
-    header: Mapping[str, Any], data: bytes, skeleton: Skeleton, nplane: int
+    header: Mapping[str, Any], stream: BinaryIO, skeleton: Skeleton, nplane: int
 ) -> list[Moment]:
     """Give numbers and times of the planes of a cube, from TIMES or from TFRAME."""
     table = skeleton.get("TIMES")
     if table is None:
         frame = _frame_interval(header)
         return [(plane, plane * frame, None) for plane in range(1, nplane + 1)]
-    rows = _times_rows(data[table.start : table.end])
+    stream.seek(table.start)
+    rows = _times_rows(stream.read(table.end - table.start))
     if len(rows) != nplane:
         raise Fault(
             "TIMES", f"{len(rows)} rows", f"one for each of the {nplane} reads", "mend the table"

@@ -93,6 +93,8 @@ class Fitting:
         Reads that went in, in order.
     ramps : list of iris_readout.RampResult
         Ramps that are done.
+    counts : ndarray (ny, nx) uint16, or None
+        The last read that was pushed: room for the next one.
     """
 
     stages: _Stages
@@ -105,6 +107,7 @@ class Fitting:
     seconds: float
     pushed: list[Any] = field(default_factory=list)
     ramps: list[Any] = field(default_factory=list)
+    counts: Any = None
 
     def end_ramp(self) -> None:
         """Fit the ramp whose reads went in."""
@@ -277,8 +280,9 @@ class Level1Step(IrisStep):
         clock = time.perf_counter()
         if fitting.pushed and fitting.pushed[-1].ramp_no != read.ramp_no:
             fitting.end_ramp()
+        fitting.counts = read.load(out=fitting.counts)  # the fitter keeps a copy
         fitting.fitter.push(
-            read.load(),
+            fitting.counts,
             read.time,
             weight=1.0 if fitting.weights is None else fitting.weights.get(read.key, 1.0),
             dropped=read.read_no in self.drop_reads,

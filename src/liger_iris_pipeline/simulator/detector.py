@@ -8,6 +8,7 @@ output are added; the converter rounds and clips.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ..dq import Flag
 from ..instrument.detectors import DETECTORS
 from .cosmics import draw_hits
+from .deviates import draw_normal, draw_poisson
 from .scene import DetectorPhysics, Format, ReadPattern, Scene
 from .seeds import Stream, stream
 
@@ -37,7 +39,8 @@ Float32 = npt.NDArray[np.float32]
 QUADRATIC, CUBIC = 0.7, 0.3
 """Shares of the missing signal at 90 % of full well that the x^2 and x^3 terms carry."""
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 15
+"""Pixels that are worked on at a time: a few planes of them stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,13 +313,17 @@ def linear_to_measured(linear: Float32, curvature: Float32, scale: tuple[float, 
     there.
     """
     c2, c3 = np.float32(scale[0]), np.float32(scale[1])
-    a, b = curvature * c2, curvature * c3
-    x = linear.copy()
-    for _ in range(3):
-        bx = b * x
-        slope = 1.0 + x * (2.0 * a + 3.0 * bx)
-        x -= (x * (1.0 + x * (a + bx)) - linear) / slope
-    return x
+    measured = np.empty_like(linear)
+    for rows in _blocks(linear.shape):
+        a, b = curvature[rows] * c2, curvature[rows] * c3
+        target = linear[rows]
+        x = target.copy()
+        for _ in range(3):
+            bx = b * x
+            slope = 1.0 + x * (2.0 * a + 3.0 * bx)
+            x -= (x * (1.0 + x * (a + bx)) - target) / slope
+        measured[rows] = x
+    return measured
 
 
 def saturation_level(truth: DetectorTruth, scene: Scene) -> Float32:
@@ -333,13 +340,11 @@ def _spread_levels(level: npt.NDArray[np.float64], layout: Format) -> Float32:
     return level[column % 2, output].astype(np.float32)[None, :]
 
 
-def _arrivals(rate: Float32, seconds: float, rng: np.random.Generator) -> Float32:
-    """Draw exact Poisson counts (ny, nx) of a rate [e-/s], a block of rows at a time."""
-    counts = np.empty(rate.shape, dtype=np.float32)
-    step = max(1, _BLOCK // rate.shape[1])
-    for y in range(0, rate.shape[0], step):
-        counts[y : y + step] = rng.poisson(rate[y : y + step] * seconds)
-    return counts
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Give the rows of an array a block at a time."""
+    step = max(1, _BLOCK // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
 
 
 class _Telegraph:
@@ -430,17 +435,19 @@ def _reads(
 ) -> Iterator[Readout]:
     """Yield the reads of a ramp with the given cosmic-ray hits."""
     physics, layout = scene.physics, scene.format
-    scale = curve_scale(physics, truth.nominal_gain)
     rng = key.generator(Stream.RAMP, 1)
     charge = np.float32(physics.ktc_noise) * rng.standard_normal(layout.shape, dtype=np.float32)
     charge[layout.reference] = 0.0
     level = truth.output_level.copy()
-    noise = truth.read_noise / truth.gain
     before = 0.0
     telegraph = _Telegraph(truth, physics, key)
     for number, time in enumerate(pattern.times, start=1):
         rng = key.generator(Stream.READ, number)
-        charge += _arrivals(rate(before, float(time)), float(time) - before, rng)
+        arriving = rate(before, float(time))
+        for rows in _blocks(charge.shape):
+            charge[rows] += draw_poisson(
+                arriving[rows] * (float(time) - before), rng, quick=scene.quick
+            )
         new = hits[hits["read"] == number]
         charge[new["y"], new["x"]] += new["charge"]
         np.minimum(charge, truth.full_well, out=charge)
@@ -448,14 +455,34 @@ def _reads(
         level += rng.normal(0.0, physics.drift * np.sqrt(nstep), layout.noutputs)
         level[1] += rng.normal(0.0, physics.column_drift * np.sqrt(nstep), layout.noutputs)
         seen = _coupled(charge, physics.ipc, layout) if physics.ipc else charge
-        raw = linear_to_measured(seen / truth.gain, truth.curvature, scale)
-        raw += truth.pedestal
-        raw += _spread_levels(level, layout)
-        raw += noise * rng.standard_normal(layout.shape, dtype=np.float32)
+        added = []
         if physics.telegraph_fraction:
-            raw += telegraph.read(number)
+            added.append(telegraph.read(number))
         if physics.row_noise:
-            raw += _row_noise(physics.row_noise, layout, key.generator(Stream.ROWS, number))
-        counts = np.clip(np.rint(raw), 0, 65535).astype(np.uint16)
+            added.append(_row_noise(physics.row_noise, layout, key.generator(Stream.ROWS, number)))
+        counts = _digitise(truth, scene, seen, _spread_levels(level, layout), added, rng)
         yield Readout(number, float(time), counts, charge >= truth.full_well)
         before = float(time)
+
+
+def _digitise(
+    truth: DetectorTruth,
+    scene: Scene,
+    charge: Float32,
+    level: Float32,
+    added: list[Float32],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint16]:
+    """Turn charge (ny, nx) [e-] into counts: curve, pedestal, level (1, nx), noise, what is added [DN]."""
+    scale = curve_scale(scene.physics, truth.nominal_gain)
+    counts = np.empty(charge.shape, np.uint16)
+    for rows in _blocks(charge.shape):
+        gain = truth.gain[rows]
+        raw = linear_to_measured(charge[rows] / gain, truth.curvature[rows], scale)
+        raw += truth.pedestal[rows]
+        raw += level
+        raw += truth.read_noise[rows] / gain * draw_normal(raw.shape, rng, quick=scene.quick)
+        for plane in added:
+            raw += plane[rows]
+        counts[rows] = np.clip(np.rint(raw, out=raw), 0, 65535, out=raw)
+    return counts

@@ -59,14 +59,14 @@ def _identity(exposure: Exposure, truth: DetectorTruth, scene: Scene) -> Cards:
     }
 
 
-def _readout(exposure: Exposure, truth: DetectorTruth, scene: Scene) -> Cards:
+def _readout(exposure: Exposure, truth: DetectorTruth, scene: Scene, saturate: float) -> Cards:
     """Cards that say how the detector was read."""
     layout = scene.format
     return {
         "FRM_TIME": (round(exposure.pattern.frame_time * _US), "[us] time to clock one read"),
         "GAIN": (truth.nominal_gain, "[electron/DN] nominal"),
         "READNOIS": (scene.physics.read_noise, "[electron] nominal, single read"),
-        "SATURATE": (nominal_saturation(truth, scene), "[DN] nominal raw saturation level"),
+        "SATURATE": (saturate, "[DN] nominal raw saturation level"),
         "DETSIZE1": (layout.nx, "[pixel] full detector"),
         "DETSIZE2": (layout.ny, "[pixel] full detector"),
         "NOUTPUTS": (layout.noutputs, "readout channels, vertical stripes"),
@@ -113,7 +113,7 @@ def _pointing(exposure: Exposure) -> Cards:
 
 
 def exposure_header(
-    exposure: Exposure, truth: DetectorTruth, scene: Scene, seed: int
+    exposure: Exposure, truth: DetectorTruth, scene: Scene, seed: int, *, saturate: float
 ) -> fits.Header:
     """Write the cards that all reads of one exposure of a detector share.
 
@@ -127,6 +127,8 @@ def exposure_header(
         The scene.
     seed : int
         Seed of the night.
+    saturate : float
+        SATURATE, from :func:`nominal_saturation` [DN].
 
     Returns
     -------
@@ -134,7 +136,7 @@ def exposure_header(
         Cards without the structural ones.
     """
     rng = stream(seed, Stream.TELEMETRY, exposure.observation, exposure.number)
-    cards = _identity(exposure, truth, scene) | _readout(exposure, truth, scene)
+    cards = _identity(exposure, truth, scene) | _readout(exposure, truth, scene, saturate)
     cards |= _pointing(exposure)
     if scene.nominal_wcs:
         cards |= nominal_cards(exposure.axis, exposure.position_angle, truth.name, scene.format)

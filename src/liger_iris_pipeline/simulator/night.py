@@ -19,7 +19,7 @@ from ..instrument.detectors import DETECTORS, IMAGER_DETECTORS, axis_pixel
 from . import files
 from .afterglow import Traps
 from .detector import DetectorTruth, RampKey, draw_detector, expose
-from .headers import exposure_header, read_header
+from .headers import exposure_header, nominal_saturation, read_header
 from .optics import MARGIN, star_image
 from .plan import Exposure, iso, plan_night, read_name
 from .projection import sky_to_detector
@@ -183,6 +183,7 @@ def _observe(
     if scene.references:
         references, errors = write_references(out / "refs", truth, scene, seed)
     standards = draw_standards(scene, seed)
+    saturate = nominal_saturation(truth, scene)
     traps = Traps(scene.format.shape, scene.physics.persistence)
     write_maps(out / "truth", truth)
     reads: list[Path] = []
@@ -196,8 +197,9 @@ def _observe(
         light += truth.dark
         for ramp in range(1, exposure.nramp + 1):
             key = RampKey(seed, exposure.observation, exposure.number, truth.index, ramp)
+            header = exposure_header(exposure, truth, scene, seed, saturate=saturate)
             paths, hits, filled = _write_ramp(
-                out, scene, truth, exposure, light, key, traps=traps, progress=progress
+                out, scene, truth, exposure, light, key, header, traps=traps, progress=progress
             )
             reads += paths
             cosmics.append(_events(hits, index, row, ramp))
@@ -222,12 +224,12 @@ def _write_ramp(
     exposure: Exposure,
     rate: Float32,
     key: RampKey,
+    shared: fits.Header,
     *,
     traps: Traps,
     progress: Callable[[], None] | None,
 ) -> tuple[list[Path], Table, Table]:
     """Write the reads of one ramp; return paths, cosmic-ray hits and pixels that filled up."""
-    shared = exposure_header(exposure, truth, scene, key.seed)
     reset = exposure.reset(key.ramp) / 1e6
     release = partial(traps.release, reset) if scene.physics.persistence else None
     hits, readouts = expose(truth, scene, rate, exposure.pattern, key, release=release)
@@ -238,7 +240,8 @@ def _write_ramp(
         path = out / read_name(exposure, truth.name, key.ramp, readout.number)
         when = iso(exposure.reset(key.ramp) + round(readout.time * 1e6))
         paths.append(_write_read(path, readout.counts, header, when))
-        first[readout.full & (first == 0)] = readout.number
+        if readout.full.any():
+            first[readout.full & (first == 0)] = readout.number
         if progress is not None:
             progress()
     if scene.physics.persistence:

@@ -431,6 +431,8 @@ class Scene:
         Write CTYPE, CRVAL, CRPIX and CD cards into the reads.
     detectors : tuple of str
         The imager detectors to write.
+    quick : bool
+        Draw photons and read noise the quick way, see :mod:`liger_iris_pipeline.simulator.deviates`.
     references : bool
         Write reference files; without them all must be made of the calibration exposures.
     format, pattern, stars, psf, physics, errors, calibration
@@ -459,6 +461,7 @@ class Scene:
     night: str = "2026-10-14"
     nominal_wcs: bool = False
     detectors: tuple[str, ...] = IMAGER_DETECTORS
+    quick: bool = False
     references: bool = True
     format: Format = field(default_factory=Format)
     pattern: ReadPattern = field(default_factory=ReadPattern)
@@ -478,10 +481,10 @@ SCENES = {
 """Scenes that have a name: the star field; the same with exposures of the sky beside it."""
 
 SIZES = {
-    "tiny": (Format(), StarField()),
-    "full": (Format(4096, 4096, 4, 64), StarField(count=6000)),
+    "tiny": (Format(), StarField(), False),
+    "full": (Format(4096, 4096, 4, 64), StarField(count=6000), True),
 }
-"""Detector format and star field of each size."""
+"""Detector format and star field of each size, and whether photons and noise are drawn the quick way."""
 
 
 def named_scene(name: str, size: str) -> Scene:
@@ -516,5 +519,5 @@ def named_scene(name: str, size: str) -> Scene:
                 "simulate", "--size", size, f"one of {', '.join(SIZES)}", "choose one of them"
             )
         )
-    layout, stars = SIZES[size]
-    return replace(SCENES[name], format=layout, stars=stars)
+    layout, stars, quick = SIZES[size]
+    return replace(SCENES[name], format=layout, stars=stars, quick=quick)
