@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
+import scipy
 
 from liger_iris_pipeline.algorithms.frame.combine import Combined, combine_stack
 from liger_iris_pipeline.algorithms.frame.planes import good_pixels, reference_pixels
@@ -280,7 +280,7 @@ def _scattered(light: npt.NDArray[np.floating]) -> Float64:
     scale, beta, reach = HALO
     y, x = np.indices((2 * reach + 1, 2 * reach + 1)) - reach
     halo = (1.0 + (x**2 + y**2) / scale**2) ** -beta
-    return np.asarray(signal.oaconvolve(light, halo / halo.sum(), mode="same"))
+    return np.asarray(scipy.signal.oaconvolve(light, halo / halo.sum(), mode="same"))
 
 
 def _without_halo(means: Float64, halo: Float64) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from liger_iris_pipeline.algorithms.frame.planes import good_pixels
 from liger_iris_pipeline.algorithms.frame.surface import block_surface
@@ -68,18 +68,18 @@ def source_mask(
     residual = np.where(good, rate - base, 0.0)
     for width in SCALES:
         # a wide kernel would carry light of a core outwards: what is found no longer counts
-        seen = good & ~ndimage.binary_dilation(found, iterations=2)
+        seen = good & ~scipy.ndimage.binary_dilation(found, iterations=2)
         found |= _detect(residual, seen, width, threshold=threshold)
     return _seam(found, grow=grow, growth=growth)
 
 
 def _detect(residual: Float64, good: Bool, width: float, *, threshold: float) -> Bool:
     """Pixels above the threshold after smoothing to one scale."""
-    cover = ndimage.gaussian_filter(good.astype(np.float64), width)
+    cover = scipy.ndimage.gaussian_filter(good.astype(np.float64), width)
     trusted = good & (cover > 0.3)
     if not trusted.any():
         return np.zeros(good.shape, dtype=bool)
-    smooth = ndimage.gaussian_filter(residual, width) / np.where(cover > 0.05, cover, 1.0)
+    smooth = scipy.ndimage.gaussian_filter(residual, width) / np.where(cover > 0.05, cover, 1.0)
     values = smooth[trusted]
     centre = low_mode(values)
     below = centre - values[values < centre]
@@ -119,10 +119,10 @@ def low_mode(values: Float64) -> float:
 
 def _seam(found: Bool, *, grow: float, growth: float) -> Bool:
     """Widen every detection by a seam that grows with its size."""
-    labels, count = ndimage.label(found, structure=np.ones((3, 3)))
+    labels, count = scipy.ndimage.label(found, structure=np.ones((3, 3)))
     if count == 0:
         return found
     area = np.bincount(labels.ravel(), minlength=count + 1)
     width = grow + growth * np.sqrt(area / np.pi)
-    distance, nearest = ndimage.distance_transform_edt(~found, return_indices=True)
+    distance, nearest = scipy.ndimage.distance_transform_edt(~found, return_indices=True)
     return np.asarray(distance <= width[labels[tuple(nearest)]])

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, ndimage
+import scipy
 
 __all__ = ["block_surface", "smooth_surface", "surface_error"]
 
@@ -42,7 +42,9 @@ def block_surface(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> Floa
     solid &= fraction > 0
     if not solid.any():
         return np.full((ny, nx), np.nan)
-    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~solid, return_distances=False, return_indices=True
+    )
     filled = grid[tuple(nearest)]
     return np.asarray(_linear(ny, block) @ filled @ _linear(nx, block).T)
 
@@ -148,7 +150,7 @@ def surface_error(err: npt.ArrayLike, good: Bool, *, block: int = 8, width: floa
     count = np.maximum(fraction * block**2, 1.0)
     sigma = np.sqrt(np.pi / 2 / count) * np.nan_to_num(grid)
     rows, columns = np.indices(grid.shape)
-    signs = linalg.hadamard(64)[:, rows % 8 * 8 + columns % 8]
+    signs = scipy.linalg.hadamard(64)[:, rows % 8 * 8 + columns % 8]
     square = np.mean([_fitted(sigma * s, fraction, width, at) ** 2 for s in signs], axis=0)
     matrices = (_linear_beyond(size, block) for size in image.shape)
     # an error between nodes is no smaller than theirs, and positive beyond them
@@ -188,11 +190,11 @@ def _local_planes(
     grid: Float64, weight: Float64, width: float, at: tuple[_Places, _Places]
 ) -> tuple[Float64, Float64]:
     """Planes through the nodes around, which lie at the first places: values at the second and first."""
-    total = ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
+    total = scipy.ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
     total = np.where(total > 0, total, 1.0)
 
     def mean(part: Float64) -> Float64:
-        smooth = ndimage.gaussian_filter(weight * part, width, mode="constant", truncate=6.0)
+        smooth = scipy.ndimage.gaussian_filter(weight * part, width, mode="constant", truncate=6.0)
         return np.asarray(smooth / total)
 
     (y, x), (middle_y, middle_x) = at
