@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,29 +38,31 @@ def smoothed(plane: npt.NDArray[np.floating], sigma: float) -> Float32:
     kernel /= kernel[0] + 2.0 * kernel[1:].sum()
     weights = kernel.astype(np.float32)
     ny, nx = plane.shape
-    rows = np.pad(np.arange(ny), reach, mode="symmetric")
+    rows, columns = (np.pad(np.arange(n), reach, mode="symmetric") for n in (ny, nx))
     out = np.empty((ny, nx), np.float32)
-    for band in row_bands((ny, nx + 2 * reach)):
+    for band in row_bands((ny, nx)):
+        height = band.stop - band.start
+        inside = band.start >= reach and band.stop + reach <= ny
         around = slice(band.start - reach, band.stop + reach)
-        inside = around.start >= 0 and around.stop <= ny
-        part = plane[around] if inside else plane[rows[band.start : band.stop + 2 * reach]]
-        down = _weighed(part.astype(np.float32, copy=False).T, weights).T
-        out[band] = _weighed(np.pad(down, ((0, 0), (reach, reach)), mode="symmetric"), weights)
+        part = plane[around if inside else rows[band.start : band.stop + 2 * reach]]
+        wide = np.empty((height, nx + 2 * reach), np.float32)
+        middle = wide[:, reach : reach + nx]
+        _weigh([part[k : k + height] for k in range(2 * reach + 1)], weights, middle)
+        wide[:, :reach] = middle[:, columns[:reach]]
+        wide[:, reach + nx :] = middle[:, columns[reach + nx :]]
+        _weigh([wide[:, k : k + nx] for k in range(2 * reach + 1)], weights, out[band])
     return out
 
 
-def _weighed(plane: Float32, weights: Float32) -> Float32:
-    """Weigh with a symmetric kernel along the last axis, which loses the kernel's reach on both sides."""
+def _weigh(shifted: Sequence[npt.NDArray[np.floating]], weights: Float32, out: Float32) -> None:
+    """Sum planes with a symmetric kernel, whose half from the middle on is given."""
     reach = len(weights) - 1
-    size = plane.shape[-1] - 2 * reach
-    total: Float32 = plane[..., reach : reach + size] * weights[0]
-    pair = np.empty_like(total)
+    pair = np.empty(out.shape, np.float32)
+    np.multiply(shifted[reach], weights[0], out=out)
     for k in range(1, reach + 1):
-        low, high = reach - k, reach + k
-        np.add(plane[..., low : low + size], plane[..., high : high + size], out=pair)
+        np.add(shifted[reach - k], shifted[reach + k], out=pair)
         pair *= weights[k]
-        total += pair
-    return total
+        out += pair
 
 
 def binned(plane: npt.NDArray[np.generic], size: int) -> Float32:
