@@ -1,4 +1,4 @@
-"""Measure iris_readout against its peers, side by side in one run, and judge the goals.
+"""Measure readout, combination and stages of levels 2 and 3 against their peers in one run; judge the goals.
 
 Processor time on one thread (wall-clock where threads are the matter), the least of at least five
 runs in turn; only ratios mean something. Exit status 1 when a goal is missed, unless ``--report``.
@@ -26,6 +26,7 @@ import peers
 from astropy.io import fits
 from combine import combine
 from data import PEDESTAL, READ_NOISE, SPACING, Ramp, simulate, stream
+from level2 import level2
 from report import Row, instruction_set, machine_facts, missing, print_table, write_json
 from timing import Contender, Timing, alternate, vet
 
@@ -507,6 +508,7 @@ SECTIONS: dict[str, Section] = {
     "files": files,
     "memory": memory,
     "combine": combine,
+    "level2": level2,
 }
 
 
