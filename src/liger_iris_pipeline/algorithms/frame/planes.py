@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from iris_readout import FramePlanes
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import ReferenceFileError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
@@ -16,9 +17,8 @@ __all__ = [
     "LARGEST",
     "Reference",
     "checked_planes",
-    "empty_frame",
     "good_pixels",
-    "reference_band",
+    "on_planes",
     "reference_pixels",
     "reference_planes",
     "row_bands",
@@ -86,24 +86,27 @@ def reference_pixels(dq: UInt32) -> Bool:
     return np.asarray((dq & np.uint32(Flag.REFERENCE_PIXEL)) != 0)
 
 
-def empty_frame(shape: tuple[int, ...], *, with_flat: bool) -> Frame:
-    """Make a frame whose planes are still to be filled.
+def on_planes(call: Callable[..., FramePlanes], frame: Frame, reference: Planes) -> Frame:
+    """Apply a reference to a frame by a function of the C library.
 
     Parameters
     ----------
-    shape : tuple of int
-        Shape (ny, nx).
-    with_flat : bool
-        Whether it has ``var_flat``.
+    call : callable
+        Of :mod:`iris_readout`: planes of a frame, and value, error and flags, to planes.
+    frame : Frame
+        Rate image.
+    reference : tuple of ndarray (ny, nx)
+        Value, error and data-quality bits.
 
     Returns
     -------
     Frame
-        Of any values.
+        New planes.
     """
-    rate, var_read, var_photon = (np.empty(shape, np.float32) for _ in range(3))
-    var_flat = np.empty(shape, np.float32) if with_flat else None
-    return Frame(rate, var_read, var_photon, np.empty(shape, np.uint32), var_flat)
+    value, err, dq = reference
+    given = FramePlanes(frame.rate, frame.var_read, frame.var_photon, frame.dq, frame.var_flat)
+    out = call(given, value, err, dq.astype(np.uint32, copy=False))
+    return Frame(out.rate, out.var_read, out.var_photon, out.dq, out.var_flat)
 
 
 def row_bands(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -151,7 +154,12 @@ def reference_planes(
     ReferenceFileError
         If a plane has another shape than the frame.
     """
-    return reference_band(checked_planes(name, shape, planes), slice(None))
+    value, err, dq = checked_planes(name, shape, planes)
+    return (
+        np.asarray(value, dtype=np.float64),
+        np.asarray(err, dtype=np.float64),
+        np.asarray(dq, dtype=np.uint32),
+    )
 
 
 def checked_planes(
@@ -162,7 +170,7 @@ def checked_planes(
     Returns
     -------
     value, err, dq : ndarray (ny, nx)
-        As given, of any type; :func:`reference_band` makes native types of them.
+        As given, of any type.
     """
     for part, plane in zip(("SCI", "ERR", "DQ"), planes, strict=True):
         if np.shape(plane) != shape:
@@ -177,28 +185,3 @@ def checked_planes(
             )
     value, err, dq = planes
     return np.asarray(value), np.asarray(err), np.asarray(dq)
-
-
-def reference_band(planes: Planes, rows: slice) -> tuple[Float64, Float64, UInt32]:
-    """Bring rows of a reference to native types.
-
-    Parameters
-    ----------
-    planes : tuple of ndarray (ny, nx)
-        Value, error and data-quality bits.
-    rows : slice
-        The rows.
-
-    Returns
-    -------
-    value, err : ndarray (n, nx) float64
-        Those rows.
-    dq : ndarray (n, nx) uint32
-        Those rows.
-    """
-    value, err, dq = planes
-    return (
-        np.asarray(value[rows], dtype=np.float64),
-        np.asarray(err[rows], dtype=np.float64),
-        np.asarray(dq[rows], dtype=np.uint32),
-    )
