@@ -1,4 +1,4 @@
-"""Measure iris_readout against its peers and a night against its time, in one run, and judge the goals.
+"""Measure readout, combination, stages of levels 2 and 3 and a whole night, and judge the goals.
 
 Processor time on one thread (wall-clock where threads are the matter), the least of at least five
 runs in turn; only ratios mean something. Exit status 1 when a goal is missed, unless ``--report``.
@@ -26,6 +26,7 @@ import peers
 from astropy.io import fits
 from combine import combine
 from data import PEDESTAL, READ_NOISE, SPACING, Ramp, simulate, stream
+from level2 import level2
 from report import Row, instruction_set, machine_facts, missing, print_table, write_json
 from timing import Contender, Timing, alternate, vet
 
@@ -531,6 +532,7 @@ SECTIONS: dict[str, Section] = {
     "memory": memory,
     "combine": combine,
     "night": night,
+    "level2": level2,
 }
 
 

@@ -459,6 +459,52 @@ IRIS_API iris_status iris_stack(const iris_stack_options *options,
 				size_t npixels, const iris_stack_planes *out,
 				char *message, size_t size);
 
+/* Planes of a frame, npixels each, e-/s and (e-/s)^2. */
+typedef struct iris_frame {
+	float *rate;
+	float *var_read;
+	float *var_photon;
+	float *var_flat; /* or NULL, see the calls */
+	uint32_t *dq;
+} iris_frame;
+
+/* Planes of a dark or of a flat, npixels each: value, one sigma, flags. */
+typedef struct iris_reference {
+	const float *value;
+	const float *error;
+	const uint32_t *dq;
+} iris_reference;
+
+/*
+ * Subtract a dark: rate - value, var_read + error^2, the flags of both.  Where
+ * the dark cannot be used (value not finite, error^2 not a float) the planes
+ * are NaN and dq gets UNRELIABLE_DARK and DO_NOT_USE.  REFERENCE_PIXELs keep
+ * their values.  var_flat is there in both frames or in none.
+ *
+ * out may be the frame itself.  Computed in double, rounded once; every bit is
+ * the same for every isa.  Pixels are independent, nothing is allocated, and
+ * calls on different pixels may run at the same time.  message (may be NULL)
+ * receives up to size bytes of detail on failure.
+ */
+IRIS_API iris_status iris_subtract_dark(const iris_frame *frame,
+					const iris_reference *dark,
+					size_t npixels, iris_isa isa,
+					const iris_frame *out, char *message,
+					size_t size);
+
+/*
+ * Divide by a flat f with error s: rate / f, variances / f^2, and var_flat +
+ * (rate s / f)^2, which out must have; without one in the frame it is 0.  Where
+ * f is not above 0, or f or s is not finite, or a result does not fit into a
+ * float, the planes are NaN and dq gets NO_FLAT_FIELD and DO_NOT_USE.
+ * REFERENCE_PIXELs keep their values.  The rest as for iris_subtract_dark.
+ */
+IRIS_API iris_status iris_divide_flat(const iris_frame *frame,
+				      const iris_reference *flat,
+				      size_t npixels, iris_isa isa,
+				      const iris_frame *out, char *message,
+				      size_t size);
+
 /*
  * Merge the FITS headers of the reads of one exposure, in time order, into one
  * list of 80-byte cards.  A keyword with the same value in every read is kept

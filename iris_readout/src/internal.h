@@ -27,6 +27,7 @@
 
 enum {
 	IRIS_LANES = 64,     /* pixels of a block */
+	IRIS_FRAME_PIECE = 512, /* pixels of a frame at a time */
 	IRIS_STRIP = 16,     /* rows one thread takes at a time */
 	IRIS_BATCH = 8,      /* reads folded or summed up together */
 	IRIS_MAX_KEPT = 512, /* reads kept at most */
@@ -260,6 +261,13 @@ typedef struct iris_kernels {
 	/* Pixels [first, first + count) of a stack; scratch (10 nframe, LANES). */
 	void (*combine_stack)(const iris_stack_job *job, size_t first,
 			      size_t count, float *scratch);
+	/* At most IRIS_FRAME_PIECE pixels of a frame: see kernels_frame.h. */
+	void (*subtract_dark)(const iris_frame *frame,
+			      const iris_reference *dark, size_t count,
+			      const iris_frame *out);
+	void (*divide_flat)(const iris_frame *frame,
+			    const iris_reference *flat, size_t count,
+			    const iris_frame *out);
 } iris_kernels;
 
 extern const iris_kernels iris_kernels_baseline;

@@ -8,6 +8,7 @@
  * same bits.
  */
 #include "kernels_fold.h"
+#include "kernels_frame.h"
 #include "kernels_lanes.h"
 #include "kernels_stack.h"
 
@@ -601,4 +602,6 @@ const iris_kernels IRIS_KERNELS = {
 	.fold = fold,
 	.fold_means = fold_means,
 	.combine_stack = combine_stack,
+	.subtract_dark = subtract_dark,
+	.divide_flat = divide_flat,
 };

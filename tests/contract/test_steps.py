@@ -14,6 +14,7 @@ from astropy.io import fits
 from liger_iris_pipeline import models
 from liger_iris_pipeline.errors import MissingReferenceError
 from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.models.comparison import compare
 from liger_iris_pipeline.pipelines.registry import get_steps
 
 SHAPE = (64, 64)
@@ -126,6 +127,38 @@ def test_an_optional_reference_may_be_absent_unless_it_is_required(frame_model, 
     assert kind in result.receipt_rows()[0]["reason"]
     with pytest.raises(MissingReferenceError):
         step_class(alias)(refs=str(empty), require=kind).run(frame_model)
+
+
+def test_a_product_is_the_same_with_references_kept_open(frame_model, store, tmp_path):
+    path = tmp_path / "frame.fits"
+    frame_model.save(path)
+    cache = models.ModelCache(1 << 20)
+    for k, kept in enumerate((None, cache, cache)):
+        pipeline = step_class("iris_imager_level2")(refs=str(store))
+        pipeline.kept = kept
+        result = pipeline.run(str(path))
+        result.save(tmp_path / f"{k}.fits")
+    assert cache.nbytes >= 7 * 4 * SHAPE[0] * SHAPE[1]  # dark, flat and flags
+    with models.open(tmp_path / "0.fits") as plain:
+        rows, planes = (
+            plain.calibration_rows(),
+            {p.attribute: getattr(plain, p.attribute) for p in plain.planes()},
+        )
+        for k in (1, 2):
+            assert compare(tmp_path / "0.fits", tmp_path / f"{k}.fits").same
+            with models.open(tmp_path / f"{k}.fits") as other:
+                assert other.calibration_rows() == rows
+                for name in ("data", "err", "dq", "var_poisson", "var_rnoise", "var_flat"):
+                    assert planes[name].tobytes() == getattr(other, name).tobytes()
+
+
+def test_a_step_that_writes_into_a_kept_reference_fails(frame_model, store):
+    step = step_class("iris_dark_subtract")(refs=str(store))
+    step.kept = models.ModelCache(1 << 20)
+    step.run(frame_model)
+    dark = step.find_reference(frame_model, "dark")
+    with pytest.raises(ValueError, match="read-only"):
+        dark.data += 1
 
 
 def test_a_reference_of_a_wrong_shape_is_refused_by_name(frame_model, store):

@@ -57,9 +57,7 @@ def test_every_read_comes_when_it_is_due(night, tmp_path):
         present = {path.name for path in out.glob("*.fits")}
         seen.append((clock.now, done, total, len(present)))
 
-    made = deliver(
-        night.folder, out, speed=4.0, progress=progress, sleep=clock.sleep, clock=clock
-    )
+    made = deliver(night.folder, out, speed=4.0, progress=progress, sleep=clock.sleep, clock=clock)
     assert [path.name for path in made] == [path.name for _, path in plan]
     assert seen == [
         (pytest.approx(due / 4.0), at + 1, len(plan), at + 1) for at, due in enumerate(dues)

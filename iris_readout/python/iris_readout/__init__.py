@@ -2,7 +2,7 @@
 
 Plain NumPy arrays in and out, no files. Reads may be pushed one by one as they come from the detector
 (:class:`RampFitter`) or all at once (:func:`fit_ramp`); :func:`combine_ramps` joins the ramps of one exposure,
-:func:`stack` frames of one scene.
+:func:`stack` frames of one scene; :func:`subtract_dark` and :func:`divide_flat` apply references.
 
 Examples
 --------
@@ -22,6 +22,7 @@ from iris_readout.errors import (
     OutOfMemoryError,
     StateError,
 )
+from iris_readout.frames import FramePlanes, divide_flat, subtract_dark
 from iris_readout.headers import merge_headers
 from iris_readout.library import version
 from iris_readout.ramps import PLANES, RampFitter, RampResult, combine_ramps, fit_ramp
@@ -30,6 +31,7 @@ from iris_readout.stacks import StackResult, stack
 __all__ = [
     "PLANES",
     "Error",
+    "FramePlanes",
     "InvalidTypeError",
     "InvalidValueError",
     "LibraryError",
@@ -39,9 +41,11 @@ __all__ = [
     "StackResult",
     "StateError",
     "combine_ramps",
+    "divide_flat",
     "fit_ramp",
     "merge_headers",
     "stack",
+    "subtract_dark",
 ]
 
 __version__ = version()

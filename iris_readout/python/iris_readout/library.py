@@ -32,12 +32,14 @@ from iris_readout.errors import (
 __all__ = [
     "ABI",
     "Event",
+    "Frame",
     "Linearity",
     "Map",
     "Options",
     "Planes",
     "Read",
     "RefWeights",
+    "Reference",
     "StackFrame",
     "StackOptions",
     "StackPlanes",
@@ -207,6 +209,34 @@ class StackPlanes(Structure):
     ]
 
 
+class Frame(Structure):
+    """``iris_frame``."""
+
+    _fields_: ClassVar = [
+        ("rate", c_void_p),
+        ("var_read", c_void_p),
+        ("var_photon", c_void_p),
+        ("var_flat", c_void_p),
+        ("dq", c_void_p),
+    ]
+
+
+class Reference(Structure):
+    """``iris_reference``."""
+
+    _fields_: ClassVar = [("value", c_void_p), ("error", c_void_p), ("dq", c_void_p)]
+
+
+_CALIBRATE: list[Any] = [
+    POINTER(Frame),
+    POINTER(Reference),
+    c_size_t,
+    c_int,
+    POINTER(Frame),
+    POINTER(c_char),
+    c_size_t,
+]
+
 PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "iris_readout_version": (c_char_p, []),
     "iris_readout_abi": (c_int, []),
@@ -241,6 +271,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
             c_size_t,
         ],
     ),
+    "iris_subtract_dark": (c_int, _CALIBRATE),
+    "iris_divide_flat": (c_int, _CALIBRATE),
     "iris_merge_headers": (
         c_int,
         [POINTER(c_char_p), POINTER(c_size_t), c_size_t, POINTER(c_void_p), POINTER(c_size_t)],

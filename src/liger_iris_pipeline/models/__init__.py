@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ImagerFrameModel,
         ImagerMosaicModel,
     )
+    from liger_iris_pipeline.models.keeping import ModelCache
     from liger_iris_pipeline.models.opening import open
     from liger_iris_pipeline.models.ramp import RampReadModel
     from liger_iris_pipeline.models.reference import (
@@ -51,6 +52,7 @@ __all__ = [
     "ImagerMosaicModel",
     "IrisDataModel",
     "LinearityModel",
+    "ModelCache",
     "PersistenceModel",
     "PhotomModel",
     "RampReadModel",
@@ -70,6 +72,7 @@ _HOMES = {
     "base": ("IrisDataModel",),
     "glossary": ("dictionary",),
     "imager": ("IFSFrameModel", "ImagerFrameModel", "ImagerMosaicModel"),
+    "keeping": ("ModelCache",),
     "opening": ("open",),
     "ramp": ("RampReadModel",),
     "reference": (

@@ -151,6 +151,8 @@ class IrisStep(Step):  # type: ignore[misc]
     calibrations : CalibrationSet or None
         What was chosen from the store for the observing block, once for all its exposures; looked for in the pipeline
         too.
+    kept : models.ModelCache or None
+        Keeps references open from frame to frame, for long-lived processes; looked for in the pipeline too.
     member : str or None
         Name of the further input that is being treated, such as a sky frame; looked for in the pipeline too.
     """
@@ -166,6 +168,7 @@ class IrisStep(Step):  # type: ignore[misc]
     on_failure: ClassVar[str] = "stop"
     references: PinnedSource | None = None
     calibrations: CalibrationSet | None = None
+    kept: models.ModelCache | None = None
     member: str | None = None
     _log_records_formatter = logging.Formatter(
         "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
@@ -311,7 +314,8 @@ class IrisStep(Step):  # type: ignore[misc]
         self._references.append((reftype, found))
         self._reference_files_used.append((reftype, f"cal://{found.file}"))
         logger.info("%s: %s reference %s", _label(model), reftype, found.file)
-        return models.open(found.path)
+        kept = self.search_attr("kept")
+        return models.open(found.path) if kept is None else kept.open(found.path)
 
     def get_ref_override(self, reference_file_type: str) -> Any:
         """Give the override of a type: the step's own, else that of the pipeline it runs in.

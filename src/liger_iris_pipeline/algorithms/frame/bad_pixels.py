@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from liger_iris_pipeline.algorithms.frame.planes import reference_pixels, reference_planes
 from liger_iris_pipeline.algorithms.frame.surface import block_surface, smooth_surface
@@ -307,7 +307,7 @@ def _scattered(rate: Float64, variance: Float32, dq: UInt32) -> Bool:
     total = square.sum(axis=0) - square.max(axis=0)
     freedom = np.maximum(count - 2, 1)
     enough = count >= FEWEST_FRAMES
-    return np.asarray(enough & (total > stats.chi2.isf(TELEGRAPH_PROBABILITY, freedom)))
+    return np.asarray(enough & (total > scipy.stats.chi2.isf(TELEGRAPH_PROBABILITY, freedom)))
 
 
 def _median(values: Float64 | Float32, count: npt.NDArray[np.intp]) -> Float64:
@@ -321,5 +321,5 @@ def _median(values: Float64 | Float32, count: npt.NDArray[np.intp]) -> Float64:
 def _jumping(dq: UInt32, share: float) -> Bool:
     """Tell pixels with a jump in more frames than chance allows."""
     jumps = ((dq & np.uint32(Flag.JUMP_DET)) > 0).sum(axis=0)
-    least = stats.binom.isf(TELEGRAPH_PROBABILITY, len(dq), min(share, 0.5))
+    least = scipy.stats.binom.isf(TELEGRAPH_PROBABILITY, len(dq), min(share, 0.5))
     return np.asarray(jumps > max(float(least), 2.0))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 import iris_readout
 from liger_iris_pipeline.algorithms.frame.planes import (
@@ -289,7 +289,7 @@ def _combine_rows(
 def _excess(n: int) -> Float64:
     """Give the largest scatter that chance allows, over the expected one, by number of values."""
     freedom = np.maximum(np.arange(n + 1) - 1, 1)
-    limits: Float64 = np.asarray(stats.chi2.isf(EXCESS_PROBABILITY, freedom)) / freedom
+    limits: Float64 = np.asarray(scipy.stats.chi2.isf(EXCESS_PROBABILITY, freedom)) / freedom
     limits.flags.writeable = False
     return limits
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 
-from liger_iris_pipeline.algorithms.frame.planes import LARGEST, reference_pixels, reference_planes
-from liger_iris_pipeline.dq import Flag
+import iris_readout
+from liger_iris_pipeline.algorithms.frame.planes import checked_planes, on_planes
 from liger_iris_pipeline.kinds import Frame
 
 __all__ = ["subtract_dark"]
@@ -40,23 +39,5 @@ def subtract_dark(
     ReferenceFileError
         If a plane of the dark has another shape than the frame.
     """
-    rate, err, flags = reference_planes("dark", frame.rate.shape, (dark, dark_err, dark_dq))
-    border = reference_pixels(frame.dq)
-    known = np.isfinite(rate) & np.isfinite(err) & (err**2 < LARGEST)
-    keep = border | ~known
-    offset = np.where(keep, 0.0, rate)
-    variance = np.where(keep, 0.0, err**2)
-    lost = ~known & ~border
-    dq = frame.dq | flags
-    dq[lost] |= np.uint32(Flag.UNRELIABLE_DARK | Flag.DO_NOT_USE)
-
-    def plane(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        return np.where(lost, np.nan, values).astype(np.float32)
-
-    return Frame(
-        rate=plane(frame.rate - offset),
-        var_read=plane(frame.var_read + variance),
-        var_photon=plane(frame.var_photon),
-        dq=dq,
-        var_flat=None if frame.var_flat is None else plane(frame.var_flat),
-    )
+    planes = checked_planes("dark", frame.rate.shape, (dark, dark_err, dark_dq))
+    return on_planes(iris_readout.subtract_dark, frame, planes)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import numpy.typing as npt
 
-from liger_iris_pipeline.algorithms.frame.planes import LARGEST, reference_pixels, reference_planes
-from liger_iris_pipeline.dq import Flag
+import iris_readout
+from liger_iris_pipeline.algorithms.frame.planes import checked_planes, on_planes
 from liger_iris_pipeline.kinds import Frame
 
 __all__ = ["divide_flat"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 def divide_flat(
@@ -47,33 +44,5 @@ def divide_flat(
     -----
     With response f +- s: rate' = rate / f, var' = var / f^2, var_flat' = (rate' s / f)^2.
     """
-    response, err, flags = reference_planes("flat", frame.rate.shape, (flat, flat_err, flat_dq))
-    border = reference_pixels(frame.dq)
-    usable = np.isfinite(response) & (response > 0) & np.isfinite(err)
-    factor = np.where(border, 1.0, np.where(usable, response, np.nan))
-    relative = np.where(border | ~usable, 0.0, err) / factor
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        rate = frame.rate / factor
-        var_read = frame.var_read / factor**2
-        var_photon = frame.var_photon / factor**2
-        old_flat = 0.0 if frame.var_flat is None else frame.var_flat / factor**2
-        var_flat = (rate * relative) ** 2 + old_flat
-    finite_before = np.isfinite(frame.rate)
-    overflow = finite_before & ~(
-        (np.abs(rate) < LARGEST) & (var_read < LARGEST) & (var_photon < LARGEST)
-    )
-    lost = ~border & (~usable | overflow)
-    dq = frame.dq | flags
-    dq[lost] |= np.uint32(Flag.NO_FLAT_FIELD | Flag.DO_NOT_USE)
-
-    def plane(values: Float64) -> npt.NDArray[np.float32]:
-        return np.where(lost | ~(np.abs(values) < LARGEST), np.nan, values).astype(np.float32)
-
-    return Frame(
-        rate=plane(rate),
-        var_read=plane(var_read),
-        var_photon=plane(var_photon),
-        dq=dq,
-        var_flat=plane(var_flat),
-    )
+    planes = checked_planes("flat", frame.rate.shape, (flat, flat_err, flat_dq))
+    return on_planes(iris_readout.divide_flat, frame, planes)

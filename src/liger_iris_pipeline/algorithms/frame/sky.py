@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
+import scipy
 
 from liger_iris_pipeline.algorithms.frame.combine import Combined, combine_stack
+from liger_iris_pipeline.algorithms.frame.filters import binned
 from liger_iris_pipeline.algorithms.frame.planes import good_pixels, reference_pixels
-from liger_iris_pipeline.algorithms.frame.sources import low_mode, source_mask
+from liger_iris_pipeline.algorithms.frame.sources import low_mode, sample, source_mask
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame
@@ -241,20 +242,22 @@ def _level(frame: Frame, sources: Bool) -> tuple[float, float]:
     blank = good & ~sources
     # too little sky left between the sources: the low side of all pixels is the better guess
     if np.count_nonzero(blank) < max(CELL**2, 0.005 * np.count_nonzero(good)):
-        blank = good
-    values = frame.rate[blank].astype(np.float64)
-    centre, spread = _core(values)
+        blank = good.copy()
+    centre, spread = _core(sample(frame.rate, blank))
     if spread > 0:  # unflagged hits and hot pixels must not enter the means of the cells
-        blank = blank & (np.abs(frame.rate - centre) <= 6.0 * spread)
-    means = _cell_means(frame.rate, blank)
+        limit = np.float32(6.0 * spread)
+        blank &= np.abs(frame.rate - np.float32(centre)) <= limit
+    count, total = binned(blank, CELL), binned(np.where(blank, frame.rate, np.float32(0)), CELL)
+    full = _full(count)
+    means = (total[full] / count[full]).astype(np.float64)
     if means.size < FEWEST_CELLS:
         values = frame.rate[blank].astype(np.float64)
         return low_mode(values), np.pi / 2 * float(values.var()) / values.size
     level, spread = _core(means)
-    light = np.where(good & sources, frame.rate - level, 0.0)
+    light = np.where(good & sources, frame.rate - np.float32(level), np.float32(0))
     if not np.any(light > 0):
         return level, np.pi / 2 * spread**2 / means.size
-    return _without_halo(means, _cell_means(_scattered(light), blank))
+    return _without_halo(means, _scattered(binned(light, CELL))[full])
 
 
 def _core(values: Float64) -> tuple[float, float]:
@@ -264,23 +267,30 @@ def _core(values: Float64) -> tuple[float, float]:
     return centre, 1.4826 * float(np.median(below)) if below.size else 0.0
 
 
+def _full(count: npt.NDArray[np.floating]) -> Bool:
+    """Tell which cells are at least half blank; those cut off by the edge are not."""
+    return np.asarray(2 * count >= CELL**2)
+
+
 def _cell_means(image: npt.NDArray[np.floating], blank: Bool) -> Float64:
     """Means of the cells that are at least half blank."""
-    ny, nx = (n // CELL * CELL for n in image.shape)
-    shape = (ny // CELL, CELL, nx // CELL, CELL)
-    use = blank[:ny, :nx].reshape(shape)
-    total = np.where(use, image[:ny, :nx].reshape(shape), 0.0).sum(axis=(1, 3), dtype=np.float64)
-    count = use.sum(axis=(1, 3))
-    full = 2 * count >= CELL**2
-    return np.asarray(total[full] / count[full])
+    count, total = binned(blank, CELL), binned(np.where(blank, image, np.float32(0)), CELL)
+    full = _full(count)
+    return np.asarray(total[full] / count[full], dtype=np.float64)
 
 
 def _scattered(light: npt.NDArray[np.floating]) -> Float64:
-    """Light of sources spread out by an AO halo."""
+    """Light of sources, summed in cells, spread out by an AO halo: rate of a pixel in each cell."""
     scale, beta, reach = HALO
+    reach = -(-reach // CELL) * CELL
     y, x = np.indices((2 * reach + 1, 2 * reach + 1)) - reach
     halo = (1.0 + (x**2 + y**2) / scale**2) ** -beta
-    return np.asarray(signal.oaconvolve(light, halo / halo.sum(), mode="same"))
+    # light from anywhere in a cell to anywhere in another
+    shift = CELL - np.abs(np.arange(-CELL + 1, CELL))
+    for axis in (0, 1):
+        halo = np.apply_along_axis(np.convolve, axis, halo, shift / CELL**2, mode="same")
+    kernel = halo[::CELL, ::CELL] / halo.sum()
+    return np.asarray(scipy.signal.oaconvolve(light, kernel, mode="same"))
 
 
 def _without_halo(means: Float64, halo: Float64) -> tuple[float, float]:

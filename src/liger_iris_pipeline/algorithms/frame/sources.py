@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
-from liger_iris_pipeline.algorithms.frame.planes import good_pixels
-from liger_iris_pipeline.algorithms.frame.surface import block_surface
-from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.algorithms.frame.filters import binned, dilated, smoothed, spread_out
+from liger_iris_pipeline.algorithms.frame.planes import good_pixels, row_bands
+from liger_iris_pipeline.algorithms.frame.surface import block_factors, surface_rows
+from liger_iris_pipeline.kinds import Float32, Frame
 
-__all__ = ["low_mode", "source_mask"]
+__all__ = ["low_mode", "sample", "source_mask"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-SCALES = (1.0, 3.0, 8.0)
-"""Widths (sigma) of the smoothing [pixel]: a diffraction-limited core, its wings, an AO halo."""
+SCALES = ((1.0, 1), (3.0, 2), (8.0, 4))
+"""Widths (sigma) of the smoothing [pixel]: a diffraction-limited core, its wings, an AO halo; and the side of the
+cells in which it is done [pixel], in which a Gaussian of that width is still well sampled."""
+
+SEAM_CELL = 2
+"""Side of the cells in which the distance from a detection is measured [pixel]."""
+
+SAMPLE = 1 << 20
+"""So many values give their median to an eight hundredth of their scatter, and its sigma as well."""
 
 
 def source_mask(
@@ -60,34 +68,73 @@ def source_mask(
     found = np.zeros(good.shape, dtype=bool)
     if not good.any():
         return found
-    rate = np.where(good, frame.rate, 0.0).astype(np.float64)
-    noise = np.sqrt(np.median((frame.var_read + frame.var_photon)[good]))
-    # pixels above 5 sigma are left out of the first background, or halos would hide in it
-    base = block_surface(rate, good, block=background)
-    base = block_surface(rate, good & (rate < base + 5 * noise), block=background)
-    residual = np.where(good, rate - base, 0.0)
-    for width in SCALES:
+    residual = _residual(frame, good, background)
+    for width, size in SCALES:
         # a wide kernel would carry light of a core outwards: what is found no longer counts
-        seen = good & ~ndimage.binary_dilation(found, iterations=2)
-        found |= _detect(residual, seen, width, threshold=threshold)
+        seen = good & ~dilated(found, 2)
+        found |= _detect(residual, seen, width, size, threshold=threshold)
     return _seam(found, grow=grow, growth=growth)
 
 
-def _detect(residual: Float64, good: Bool, width: float, *, threshold: float) -> Bool:
-    """Pixels above the threshold after smoothing to one scale."""
-    cover = ndimage.gaussian_filter(good.astype(np.float64), width)
-    trusted = good & (cover > 0.3)
+def _residual(frame: Frame, good: Bool, block: int) -> Float32:
+    """Rate without its background; 0 where it is not good."""
+    noise = np.sqrt(np.median(sample(frame.var_read + frame.var_photon, good)))
+    limit = np.float32(5 * noise)
+    left, right = block_factors(frame.rate, good, block=block)
+    # pixels above 5 sigma are left out of the first background, or halos would hide in it
+    faint = np.empty_like(good)
+    for rows in row_bands(good.shape):
+        faint[rows] = good[rows] & (frame.rate[rows] < surface_rows(left, right, rows) + limit)
+    left, right = block_factors(frame.rate, faint, block=block)
+    residual = np.empty(good.shape, np.float32)
+    for rows in row_bands(good.shape):
+        residual[rows] = np.where(
+            good[rows], frame.rate[rows] - surface_rows(left, right, rows), np.float32(0)
+        )
+    return residual
+
+
+def sample(plane: npt.NDArray[np.floating], use: Bool) -> Float64:
+    """Take enough of a plane's values to know how they are distributed.
+
+    Parameters
+    ----------
+    plane : ndarray (ny, nx)
+        Values.
+    use : ndarray (ny, nx) bool
+        Pixels that count; at least one.
+
+    Returns
+    -------
+    ndarray (n,) float64
+        All values that count if they are a million or fewer, else those of every third, fifth ... row and column:
+        an odd step takes the columns of all amplifiers alike.
+    """
+    step, count = 1, np.count_nonzero(use)
+    while count > SAMPLE * step**2:
+        step += 2
+    some = plane[::step, ::step][use[::step, ::step]]
+    return np.asarray(some if some.size else plane[use], dtype=np.float64)
+
+
+def _detect(residual: Float32, good: Bool, width: float, size: int, *, threshold: float) -> Bool:
+    """Pixels in cells that are above the threshold after smoothing to one scale."""
+    sigma = np.sqrt(width**2 - (size**2 - 1) / 12) / size  # the cell is a part of the width
+    area = np.float32(size**2)
+    part = binned(good, size) / area
+    cover = smoothed(part, sigma)
+    trusted = (part > 0) & (cover > 0.3)
     if not trusted.any():
         return np.zeros(good.shape, dtype=bool)
-    smooth = ndimage.gaussian_filter(residual, width) / np.where(cover > 0.05, cover, 1.0)
-    values = smooth[trusted]
+    smooth = smoothed(binned(residual, size) / area, sigma)
+    smooth /= np.where(cover > 0.05, cover, np.float32(1))
+    values = sample(smooth, trusted)
     centre = low_mode(values)
     below = centre - values[values < centre]
-    sigma = 1.4826 * float(np.median(below)) if below.size else 0.0
-    if sigma <= 0:
-        return np.asarray(trusted & (smooth > centre))
+    noise = 1.4826 * float(np.median(below)) if below.size else 0.0
     # smoothing over fewer good pixels leaves more noise
-    return np.asarray(trusted & (smooth - centre > threshold * sigma / np.sqrt(cover.clip(0.05))))
+    limit = np.float32(threshold * noise) / np.sqrt(cover.clip(0.05)) if noise > 0 else 0.0
+    return good & spread_out(trusted & (smooth - np.float32(centre) > limit), size, good.shape)
 
 
 def low_mode(values: Float64) -> float:
@@ -119,10 +166,33 @@ def low_mode(values: Float64) -> float:
 
 def _seam(found: Bool, *, grow: float, growth: float) -> Bool:
     """Widen every detection by a seam that grows with its size."""
-    labels, count = ndimage.label(found, structure=np.ones((3, 3)))
+    labels, count = scipy.ndimage.label(found, structure=np.ones((3, 3)))
     if count == 0:
         return found
     area = np.bincount(labels.ravel(), minlength=count + 1)
-    width = grow + growth * np.sqrt(area / np.pi)
-    distance, nearest = ndimage.distance_transform_edt(~found, return_indices=True)
-    return np.asarray(distance <= width[labels[tuple(nearest)]])
+    width = (grow + growth * np.sqrt(area / np.pi)).astype(np.float32)
+    width[0] = 0
+    widths = _largest(width, labels, SEAM_CELL)
+    nearest_y, nearest_x = scipy.ndimage.distance_transform_edt(
+        widths == 0, return_distances=False, return_indices=True
+    )
+    inside = np.empty(widths.shape, dtype=bool)
+    columns = np.arange(widths.shape[1], dtype=np.int32)
+    for rows in row_bands(widths.shape):
+        y, x = nearest_y[rows], nearest_x[rows]
+        away = (y - np.arange(rows.start, rows.stop, dtype=np.int32)[:, None]) ** 2
+        away += (x - columns) ** 2
+        inside[rows] = away * np.float32(SEAM_CELL**2) <= widths[y, x] ** 2
+    return spread_out(inside, SEAM_CELL, found.shape)
+
+
+def _largest(width: Float32, labels: npt.NDArray[np.int32], size: int) -> Float32:
+    """Largest width of the detections in each cell; 0 where there is none."""
+    my, mx = (-(-n // size) for n in labels.shape)
+    out = np.zeros((my, mx), np.float32)
+    for j in range(size):
+        for i in range(size):
+            part = width[labels[j::size, i::size]]
+            corner = out[: part.shape[0], : part.shape[1]]
+            np.maximum(corner, part, out=corner)
+    return out

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, ndimage
+import scipy
 
-__all__ = ["block_surface", "smooth_surface", "surface_error"]
+__all__ = ["block_factors", "block_surface", "smooth_surface", "surface_error", "surface_rows"]
 
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -35,16 +35,60 @@ def block_surface(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> Floa
         centres; NaN everywhere if there is no good pixel. A block with less than a tenth of its
         pixels good takes the value of the nearest block that has enough, if any has.
     """
-    image = np.where(good, np.asarray(values, dtype=np.float64), np.nan)
+    left, right = block_factors(values, good, block=block)
+    return np.asarray(left @ right)
+
+
+def block_factors(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> tuple[Float64, Float64]:
+    """Give the surface of :func:`block_surface` as a product, for those who need it row by row.
+
+    Parameters
+    ----------
+    values, good, block
+        As for :func:`block_surface`.
+
+    Returns
+    -------
+    left : ndarray (ny, n) float64
+        Weights of the rows of blocks.
+    right : ndarray (n, nx) float64
+        Surface along those; ``left @ right`` is the whole surface.
+    """
+    image = np.asarray(values)
     ny, nx = image.shape
-    grid, fraction = _block_medians(image, block)
+    grid, fraction = _block_medians(image, good, block)
     solid = fraction >= min(0.1, float(fraction.max(initial=0.0)))
     solid &= fraction > 0
+    left, across = _linear(ny, block), _linear(nx, block).T
     if not solid.any():
-        return np.full((ny, nx), np.nan)
-    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
-    filled = grid[tuple(nearest)]
-    return np.asarray(_linear(ny, block) @ filled @ _linear(nx, block).T)
+        return left, np.full((left.shape[1], nx), np.nan)
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~solid, return_distances=False, return_indices=True
+    )
+    return left, np.asarray(grid[tuple(nearest)] @ across)
+
+
+def surface_rows(left: Float64, right: Float64, rows: slice) -> npt.NDArray[np.float32]:
+    """Give rows of a surface.
+
+    Parameters
+    ----------
+    left, right : ndarray
+        Of :func:`block_factors`.
+    rows : slice
+        The rows.
+
+    Returns
+    -------
+    ndarray (n, nx) float32
+        Those rows.
+    """
+    weights, lines = left[rows].astype(np.float32), right.astype(np.float32)
+    used = np.flatnonzero(weights.any(axis=0))
+    total = weights[:, used[:1]] * lines[used[0]]
+    for k in used[1:]:
+        total += weights[:, [k]] * lines[k]
+    return np.asarray(total)
 
 
 def _edges(size: int, block: int) -> list[tuple[int, int]]:
@@ -54,19 +98,29 @@ def _edges(size: int, block: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def _block_medians(image: Float64, block: int) -> tuple[Float64, Float64]:
-    """Median and fraction of finite pixels in each block."""
+def _block_medians(
+    image: npt.NDArray[np.generic], good: Bool, block: int
+) -> tuple[Float64, Float64]:
+    """Median and fraction of the good, finite pixels in each block."""
     rows, columns = _edges(image.shape[0], block), _edges(image.shape[1], block)
     grid = np.full((len(rows), len(columns)), np.nan)
     fraction = np.zeros(grid.shape)
     for j, (y0, y1) in enumerate(rows):
         for i, (x0, x1) in enumerate(columns):
-            cell = image[y0:y1, x0:x1]
-            finite = cell[np.isfinite(cell)]
-            if finite.size:
-                grid[j, i] = np.median(finite)
-                fraction[j, i] = finite.size / cell.size
+            cell = image[y0:y1, x0:x1][good[y0:y1, x0:x1]]
+            cell = cell[np.isfinite(cell)]
+            if cell.size:
+                grid[j, i] = _median(cell)
+                fraction[j, i] = cell.size / ((y1 - y0) * (x1 - x0))
     return grid, fraction
+
+
+def _median(values: npt.NDArray[np.generic]) -> float:
+    """Median of finite values, which are put into another order; the mean of the middle two is taken in float64."""
+    middle = values.size // 2
+    values.partition(middle)
+    high = float(values[middle])
+    return high if values.size % 2 else 0.5 * (float(values[:middle].max()) + high)
 
 
 def _linear(size: int, block: int) -> Float64:
@@ -107,7 +161,7 @@ def smooth_surface(
     regression. Tukey 1977, Exploratory Data Analysis, chapter 16: a second pass over the residuals.
     """
     image = np.where(good, np.asarray(values, dtype=np.float64), np.nan)
-    grid, fraction = _block_medians(image, block)
+    grid, fraction = _block_medians(image, good, block)
     if not np.any(fraction > 0):
         return np.full(image.shape, np.nan)
     at = _centroids(np.isfinite(image), block), _middles(image.shape, block)
@@ -141,14 +195,14 @@ def surface_error(err: npt.ArrayLike, good: Bool, *, block: int = 8, width: floa
     any 8 by 8 blocks, beyond which blocks do not share in a node.
     """
     image = np.where(good, np.asarray(err, dtype=np.float64), np.nan)
-    grid, fraction = _block_medians(image, block)
+    grid, fraction = _block_medians(image, good, block)
     if not np.any(fraction > 0):
         return np.full(image.shape, np.nan)
     at = _centroids(np.isfinite(image), block), _middles(image.shape, block)
     count = np.maximum(fraction * block**2, 1.0)
     sigma = np.sqrt(np.pi / 2 / count) * np.nan_to_num(grid)
     rows, columns = np.indices(grid.shape)
-    signs = linalg.hadamard(64)[:, rows % 8 * 8 + columns % 8]
+    signs = scipy.linalg.hadamard(64)[:, rows % 8 * 8 + columns % 8]
     square = np.mean([_fitted(sigma * s, fraction, width, at) ** 2 for s in signs], axis=0)
     matrices = (_linear_beyond(size, block) for size in image.shape)
     # an error between nodes is no smaller than theirs, and positive beyond them
@@ -188,11 +242,11 @@ def _local_planes(
     grid: Float64, weight: Float64, width: float, at: tuple[_Places, _Places]
 ) -> tuple[Float64, Float64]:
     """Planes through the nodes around, which lie at the first places: values at the second and first."""
-    total = ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
+    total = scipy.ndimage.gaussian_filter(weight, width, mode="constant", truncate=6.0)
     total = np.where(total > 0, total, 1.0)
 
     def mean(part: Float64) -> Float64:
-        smooth = ndimage.gaussian_filter(weight * part, width, mode="constant", truncate=6.0)
+        smooth = scipy.ndimage.gaussian_filter(weight * part, width, mode="constant", truncate=6.0)
         return np.asarray(smooth / total)
 
     (y, x), (middle_y, middle_x) = at

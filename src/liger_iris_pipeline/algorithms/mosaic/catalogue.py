@@ -10,13 +10,10 @@ Bertin & Arnouts 1996, A&AS 117, 393, doi:10.1051/aas:1996164: windowed centroid
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy import units as u
-from astropy.table import Table
-from photutils.aperture import CircularAperture
 
 from liger_iris_pipeline.algorithms.frame.wcs import TanWcs
 from liger_iris_pipeline.algorithms.mosaic.detect import detect, significance
@@ -29,6 +26,9 @@ from liger_iris_pipeline.algorithms.mosaic.profile import (
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Mosaic
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["Photometry", "make_catalogue", "photometry"]
 
@@ -461,6 +461,8 @@ def _aperture(
     field: _Field, stars: _Stars, k: int, psf: PointSpread, clean: Float64
 ) -> tuple[float, float, int]:
     """Flux in the aperture, its error and the flags of one star."""
+    from photutils.aperture import CircularAperture  # here: half a second that frames need not pay
+
     cut = _alone(field, stars, k, psf, clean)
     y, x = float(stars.y[k]), float(stars.x[k])
     if not cut.y.size:
@@ -524,6 +526,9 @@ def _distinct(stars: _Stars, psf: PointSpread) -> _Stars:
 
 def _table(found: Photometry, wcs: TanWcs, zero_point: float, area: float) -> Table:
     """Catalogue of what was measured, brightest first."""
+    from astropy import units as u
+    from astropy.table import Table
+
     kept = np.isfinite(found.flux) & (found.flux > LEAST_SNR * found.flux_err)
     order = np.flatnonzero(kept)[np.argsort(-found.flux[kept], kind="stable")]
     y, x = found.y[order], found.x[order]

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, signal
+import scipy
 
 __all__ = ["detect", "detection_filter", "significance"]
 
@@ -73,14 +73,14 @@ def significance(
     flat = np.where(good, image, 0.0)
 
     def smooth(plane: Float64, weight: Float64) -> Float64:
-        return np.asarray(signal.oaconvolve(plane, weight, mode="same"))
+        return np.asarray(scipy.signal.oaconvolve(plane, weight, mode="same"))
 
     cover = smooth(good.astype(np.float64), inside)
     mean = smooth(flat, inside) / np.maximum(cover, 1.0)
     kept = smooth(good.astype(np.float64), shape)
     value = smooth(flat, shape) - mean * kept
     noise = smooth(np.where(good, variance, 0.0), shape**2)
-    auto = signal.fftconvolve(shape, shape[::-1, ::-1])
+    auto = scipy.signal.fftconvolve(shape, shape[::-1, ::-1])
     centre = auto.shape[0] // 2
     half = min(kernel.shape[0] // 2, centre)
     middle = kernel.shape[0] // 2
@@ -113,6 +113,6 @@ def detect(snr: Float64, *, fwhm: float, threshold: float) -> npt.NDArray[np.int
     reach = max(1, round(0.5 * fwhm))
     y, x = np.indices((2 * reach + 1, 2 * reach + 1)) - reach
     footprint = np.hypot(x, y) <= max(reach, 1.5)
-    peak = (snr > threshold) & (snr == ndimage.maximum_filter(snr, footprint=footprint))
+    peak = (snr > threshold) & (snr == scipy.ndimage.maximum_filter(snr, footprint=footprint))
     found = np.argwhere(peak)
     return np.asarray(found[np.argsort(-snr[tuple(found.T)], kind="stable")])

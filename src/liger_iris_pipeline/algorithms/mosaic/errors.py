@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from photutils.aperture import CircularAperture
 
 __all__ = ["aperture_error", "weighted_error"]
 
@@ -77,6 +76,8 @@ def aperture_error(
         the unit of sqrt(`var`); one for each centre. Pixels beyond the image do not count; NaN if
         the aperture holds a pixel without variance or lies outside of the image.
     """
+    from photutils.aperture import CircularAperture  # here: half a second that frames need not pay
+
     image = np.asarray(var)
     rows, columns = np.broadcast_arrays(np.asarray(y, float), np.asarray(x, float))
     errors = np.full(rows.shape, np.nan)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import interpolate, optimize, spatial
+import scipy
 
 __all__ = ["PointSpread", "gaussian_profile", "measure_profile"]
 
@@ -60,7 +60,7 @@ class PointSpread:
     @cached_property
     def _inner(self) -> Any:
         """Smooth curve through the inner profile, made once: it is asked for at every star."""
-        return interpolate.PchipInterpolator(self.radius, self.value)
+        return scipy.interpolate.PchipInterpolator(self.radius, self.value)
 
     @cached_property
     def _growth(self) -> tuple[Float64, Float64]:
@@ -232,7 +232,7 @@ def _core(
 
 def _isolated(y: Float64, x: Float64, flux: Float64, order: list[int], reach: float) -> list[int]:
     """Stars with no neighbour of a hundredth of their flux within reach; all if there is none."""
-    tree = spatial.cKDTree(np.stack([y, x], axis=-1))
+    tree = scipy.spatial.cKDTree(np.stack([y, x], axis=-1))
     alone = [
         k
         for k in order
@@ -262,7 +262,7 @@ def _wings(
     """Profile at the nodes and its covariance; None if the field does not determine it."""
     if not stars[2].size:
         return None
-    tree = spatial.cKDTree(np.stack(stars[:2], axis=-1))
+    tree = scipy.spatial.cKDTree(np.stack(stars[:2], axis=-1))
     points = _sample(variance, stars, tree, start.aperture, float(nodes[-1]))
     if len(points) < 50 * len(nodes):
         return None
@@ -301,7 +301,7 @@ class _Reference:
 def _sample(
     variance: Float64,
     stars: tuple[Float64, Float64, Float64],
-    tree: spatial.cKDTree,
+    tree: scipy.spatial.cKDTree,
     aperture: float,
     reach: float,
 ) -> npt.NDArray[np.int64]:
@@ -320,7 +320,7 @@ def _sample(
 
 def _design(
     points: npt.NDArray[np.int64],
-    tree: spatial.cKDTree,
+    tree: scipy.spatial.cKDTree,
     flux: Float64,
     nodes: Float64,
     reference: _Reference,
@@ -364,7 +364,7 @@ def _fit_halo(
         prior = [(p[0] - np.log(expected)) / 0.7, (p[1] - HALO[1]) / 0.7]
         return np.concatenate([miss, prior])
 
-    fit = optimize.least_squares(
+    fit = scipy.optimize.least_squares(
         residual,
         [np.log(expected), HALO[1]],
         bounds=([np.log(0.3 * fwhm), 1.6], [np.log(20.0 * fwhm), 6.0]),

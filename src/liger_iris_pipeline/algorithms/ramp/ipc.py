@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from liger_iris_pipeline.errors import InputError, complaint
 
@@ -97,7 +97,7 @@ def _stamps(image: Float64, sigma: Float64, usable: Bool) -> tuple[Float64, Floa
     """Cut out hot pixels that stand alone: stamps (n, 3, 3) above their surroundings, and errors."""
     known = np.where(usable, image, np.nanmedian(np.where(usable, image, np.nan)))
     candidates = known - np.median(known) > BRIGHT * sigma
-    candidates &= known == ndimage.maximum_filter(known, ALONE)
+    candidates &= known == scipy.ndimage.maximum_filter(known, ALONE)
     half = ALONE // 2
     stamps, noise = [], []
     for y, x in zip(*np.nonzero(candidates & usable), strict=True):

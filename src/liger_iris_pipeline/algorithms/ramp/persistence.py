@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
+import scipy
 
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
@@ -156,7 +156,7 @@ def fit_persistence(
     design = np.array([_release(poles, e.begin, e.end) for e in exposures])
     ratio, sigma = np.array([_ratio(e, charge, used) for e in exposures]).T
     sigma = np.hypot(sigma, MODEL * ratio)
-    amplitude, _ = nnls(design / sigma[:, None], ratio / sigma)
+    amplitude, _ = scipy.optimize.nnls(design / sigma[:, None], ratio / sigma)
     covariance = np.linalg.pinv((design / sigma[:, None]).T @ (design / sigma[:, None]))
     return Traps(poles, amplitude, np.sqrt(np.diag(covariance)))
 
