@@ -1,5 +1,7 @@
 """A night is delivered read by read, in the order in which the detectors finish."""
 
+from itertools import pairwise
+
 import pytest
 
 from liger_iris_pipeline.errors import UsageError
@@ -49,7 +51,7 @@ def test_every_read_comes_when_it_is_due(night, tmp_path):
     dues = [due for due, _ in plan]
     assert dues == sorted(dues)
     assert dues[0] == 0.0
-    pauses = [after - before for before, after in zip(dues, dues[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(dues)]
     assert max(pauses) == LONGEST_PAUSE_S  # from the afternoon to the night
     clock, seen, out = Clock(), [], tmp_path / "live"
 

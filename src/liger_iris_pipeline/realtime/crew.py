@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import logging
 import multiprocessing
 import os
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from liger_iris_pipeline.errors import DiskError, IrisError
+from liger_iris_pipeline.pipelines.warm import warm_up
 from liger_iris_pipeline.realtime.intake import Key
 from liger_iris_pipeline.realtime.work import Recipe, Workshop
 
@@ -74,7 +74,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class _Hand:
-    """A worker as its foreman sees it."""
+    """A worker as its foreman sees it; it keeps the references of the detectors that it has had."""
 
     process: Any
     pipe: Connection
@@ -82,6 +82,7 @@ class _Hand:
     given: deque[Order] = field(default_factory=deque)
     waiting: deque[Order] = field(default_factory=deque)
     since: float = 0.0
+    detectors: set[str] = field(default_factory=set)
 
     @property
     def load(self) -> tuple[int, int]:
@@ -145,7 +146,9 @@ class Crew:
         """
         hand = next((h for h in self._hands if order.key in h.keys), None)
         if hand is None:
-            hand = min(self._hands, key=lambda one: one.load)
+            detector = order.key[1]
+            hand = min(self._hands, key=lambda one: (one.load, detector not in one.detectors))
+            hand.detectors.add(detector)
         hand.keys.add(order.key)
         hand.waiting.append(order)
         self._pass_on(hand)
@@ -225,9 +228,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the foreman decides
     if prepare is not None:
         prepare()
+    warm_up()
     workshop = Workshop(recipe)
-    gc.collect()
-    gc.freeze()  # what was imported is not looked through again at every step
     while True:
         try:
             order = pipe.recv()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from liger_iris_pipeline.errors import InputError, ReadError, complaint
+from liger_iris_pipeline.models import ModelCache
 from liger_iris_pipeline.models.digest import sha256_of
 from liger_iris_pipeline.models.exposures import out_of_order
 from liger_iris_pipeline.models.rawfile import Read, read_file
@@ -31,6 +32,9 @@ __all__ = ["Recipe", "Workshop"]
 
 logger = logging.getLogger(__name__)
 
+CACHE = 1_500_000_000
+"""Bytes: the references of one full detector."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -46,6 +50,8 @@ class Recipe:
         Whether products that exist are replaced.
     threads : int
         Threads of a fit.
+    cache : int
+        Bytes of references that a worker keeps open from exposure to exposure.
     preview : callable or None
         Draws a product: called with it and with the picture's path.
     """
@@ -54,6 +60,7 @@ class Recipe:
     refs: Path | None = None
     overwrite: bool = False
     threads: int = 1
+    cache: int = CACHE
     preview: Callable[[Path, Path], Any] | None = None
 
     def options(self) -> dict[str, Any]:
@@ -112,6 +119,7 @@ class Workshop:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._kept = ModelCache(recipe.cache)
         self._blocks = recipe.blocks()
         self._benches: dict[Key, _Bench] = {}
 
@@ -198,6 +206,7 @@ class Workshop:
         """Make the step of an exposure, with the calibrations of its block."""
         first = RawExposure(key, ((read,),))
         step = Level1Step(**self._recipe.options(), threads=self._recipe.threads)
+        step.kept = self._kept
         step.calibrations = self._blocks.calibrations(read.obs_id, first.get_crds_parameters())
         return step
 
@@ -259,7 +268,9 @@ class Workshop:
         DiskError
             If it cannot be written.
         """
-        model = ImagerLevel2Pipeline(**self._recipe.options()).run(str(association))
+        pipeline = ImagerLevel2Pipeline(**self._recipe.options())
+        pipeline.kept = self._kept
+        model = pipeline.run(str(association))
         path = self._recipe.out / file_name(model.header_mapping(), 2)
         if self._recipe.preview is not None:
             self._recipe.preview(path, path.with_name(f"{path.stem}_preview.png"))
