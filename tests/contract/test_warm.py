@@ -98,6 +98,6 @@ def test_the_first_frame_of_a_warm_worker_imports_nothing(frame_and_store, tmp_p
 def test_logging_is_as_before(caplog):
     with caplog.at_level(logging.INFO):
         warm.warm_up()
-        logging.getLogger("liger_iris_pipeline").info("heard")
+        logging.getLogger("of.the.test").info("heard")
     assert caplog.messages == ["heard"]
     assert not list(Path().glob("blank*"))
