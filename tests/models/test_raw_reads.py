@@ -673,3 +673,41 @@ def test_a_night_of_tiny_files_is_scanned_in_seconds(tmp_path, make):
     exposures, _ = group_exposures(scan.reads)
     assert time.perf_counter() - begin < 4.0
     assert len(exposures) == 175
+
+
+def large_files(folder, make):
+    """Two reads that are gone through in several pieces, the last of them short."""
+    shape = (701, 515)
+    counts = make.counts(nread=2, shape=shape)
+    keys = {"DETSIZE1": 515, "DETSIZE2": 701, "NOUTPUTS": 5, "NUMREADS": 2}
+    headers = [make.header(1, number, **keys) for number in (1, 2)]
+    return counts, [
+        make.read(folder / f"large-{i}.fits", plane, header, checksum=True)
+        for i, (plane, header) in enumerate(zip(counts, headers, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("tail", [b"", b"left by a copy"])
+def test_a_file_of_many_pieces_is_hashed_summed_and_loaded_whole(tmp_path, make, tail):
+    counts, paths = large_files(tmp_path, make)
+    for path in paths:
+        path.write_bytes(path.read_bytes() + tail)
+    scan = scan_reads(paths)
+    assert len(scan.warnings) == (2 if tail else 0)
+    out = np.zeros(counts.shape[1:], np.uint16)
+    for read, plane, path in zip(scan.reads, counts, paths, strict=True):
+        assert read.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert np.array_equal(read.load(), plane)
+        assert read.load(out=out) is out
+        assert np.array_equal(out, plane)
+        assert np.array_equal(read.load(slice(300, 700)), plane[300:700])
+
+
+@pytest.mark.parametrize("at", [-6000, 400_000])
+def test_one_bit_in_any_piece_is_noticed(tmp_path, make, at):
+    _, paths = large_files(tmp_path, make)
+    content = bytearray(paths[1].read_bytes())
+    content[at] ^= 0x10
+    paths[1].write_bytes(content)
+    with pytest.raises(ReadError, match=r"large-1.fits: DATASUM"):
+        scan_reads(paths)
