@@ -11,6 +11,7 @@ from scipy.stats import chi2, norm
 
 from liger_iris_pipeline.algorithms.frame import (
     BadPixelLimits,
+    empty_sky,
     find_bad_pixels,
     find_telegraph,
     lamp_off,
@@ -148,7 +149,8 @@ def test_telegraph_pixels_do_not_depend_on_order_and_leave_the_frames_alone():
     rng = np.random.default_rng(14)
     frames = [frame(r, 0.2) for r in darks(rng, (30, 30), 6)]
     before = [f.rate.copy() for f in frames]
-    np.testing.assert_array_equal(find_telegraph(frames), find_telegraph(frames[::-1], tile_rows=7))
+    narrow = find_telegraph(frames[::-1], memory_limit=1)  # row by row
+    np.testing.assert_array_equal(find_telegraph(frames), narrow)
     for f, rate in zip(frames, before, strict=True):
         np.testing.assert_array_equal(f.rate, rate)
 
@@ -158,7 +160,6 @@ def test_three_frames_and_flagged_frames_say_nothing_about_telegraph_pixels():
     assert not find_telegraph(wild).any()
     off = np.full((4, 4), Flag.DO_NOT_USE)
     assert not find_telegraph([frame(f.rate, 1.0, off) for f in [*wild, *wild]]).any()
-    assert not find_telegraph([]).any()
 
 
 def test_darks_of_two_shapes_are_refused():
@@ -166,6 +167,8 @@ def test_darks_of_two_shapes_are_refused():
         InputError, match=r"stack: frames: got \(4, 4\), \(5, 4\), expected frames of one shape"
     ):
         find_telegraph([frame(np.zeros((4, 4))), frame(np.zeros((5, 4)))])
+    with pytest.raises(InputError, match="stack: frames: got none, expected"):
+        find_telegraph([])
 
 
 # --- the map -------------------------------------------------------------------------------------
@@ -435,14 +438,17 @@ def test_the_supersky_is_the_pattern_that_was_put_in():
     dq[60, 60] = Flag.DEAD | Flag.DO_NOT_USE
     pattern = 1.0 + 0.02 * np.cos(x / 70.0) + 0.0002 * y
     pattern /= np.median(pattern[dq == 0])
-    frames, masks = [], []
+    skies, levels = [], []
     for k in range(6):
         level = 15.0 + k  # the sky changes
         star = np.hypot(y - 50 - 15 * k, x - 90) < 8
         rate = np.where(dq == BORDER, 0, level * pattern + rng.normal(0, 0.8, shape) + 300 * star)
-        frames.append(frame(rate, 0.8, dq))
-        masks.append(star)
-    sky = make_supersky(frames, masks)
+        sky, found = empty_sky(frame(rate, 0.8, dq), star)
+        assert np.isnan(sky.rate[star]).all()
+        assert found == pytest.approx(level, rel=0.01)
+        skies.append(sky)
+        levels.append(found)
+    sky = make_supersky(skies, levels)
     inner = dq != BORDER
     error = (sky.data / pattern - 1)[inner]
     assert np.abs(error).max() < 0.005
@@ -454,12 +460,15 @@ def test_the_supersky_is_the_pattern_that_was_put_in():
     np.testing.assert_array_equal(sky.dq, dq)
     assert np.all(sky.data[~inner] == 1)
     assert np.all(sky.err[~inner] == 0)
+    again = make_supersky(skies, levels, memory_limit=1)
+    for whole, by_rows in zip(sky, again, strict=True):
+        np.testing.assert_array_equal(whole, by_rows)
 
 
 def test_two_frames_and_frames_without_sky_make_no_supersky():
     flat = frame(np.full((32, 32), 5.0))
     with pytest.raises(InputError, match="supersky: frames: got 2, expected at least 3"):
-        make_supersky([flat, flat])
-    none = [np.zeros((32, 32), bool)] * 3
+        make_supersky([flat, flat], [5.0, 5.0])
+    nothing = np.zeros((32, 32), bool)
     with pytest.raises(InputError, match=r"supersky: SCI: got a sky of .* expected light"):
-        make_supersky([frame(np.full((32, 32), -1.0))] * 3, none)
+        empty_sky(frame(np.full((32, 32), -1.0)), nothing)

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from astropy.io import fits
 from liger_iris_pipeline.errors import ProductError
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models import ImagerFrameModel
-from liger_iris_pipeline.models.bands import FrameBands
+from liger_iris_pipeline.models.bands import FrameBands, ScratchBands
 
 SHAPE = (9, 7)
 
@@ -127,3 +128,19 @@ def test_a_file_that_changes_under_the_reader_is_refused(paths):
         paths[2].unlink()
         with pytest.raises(ProductError, match=r"frame2\.fits: file: got No such file"):
             bands.rows(2, slice(0, 2))
+
+
+def test_scratch_frames_are_those_that_were_put_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ScratchBands() as bands:
+        for n in range(3):
+            bands.add(make_frame(n))
+        assert (len(bands), bands.shape) == (3, SHAPE)
+        for rows in (slice(0, 4), slice(8, 100), slice(None)):
+            for n in (2, 0, 1):
+                assert_same(bands.rows(n, rows), make_frame(n), rows)
+        assert list(tmp_path.iterdir()) == []  # it has no name
+        match = r"frame 4: SCI: got shape \(4, 7\), expected \(9, 7\) as the first"
+        with pytest.raises(ProductError, match=match):
+            bands.add(make_frame(0, (4, 7)))
+        assert len(bands) == 3

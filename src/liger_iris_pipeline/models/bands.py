@@ -1,4 +1,7 @@
-"""Frames on disk, read by bands of rows: many of them can be combined in little memory."""
+"""Frames on disk, read by bands of rows: many of them can be combined in little memory.
+
+`FrameBands` reads frames from their files, `ScratchBands` frames that were made on the way.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.kinds import Frame
 from liger_iris_pipeline.models.fitsfile import MEND, Fault, Hdu, survey
 
-__all__ = ["FrameBands"]
+__all__ = ["FrameBands", "ScratchBands"]
 
 _PLANES = ("SCI", "VAR_RNOISE", "VAR_POISSON", "DQ")
 _FLOAT, _INTEGER = -32, 32
@@ -173,6 +176,95 @@ class FrameBands:
         with gzip.open(plain, "rb") as stream:
             shutil.copyfileobj(stream, target)
         return cast("BinaryIO", target)
+
+
+class ScratchBands:
+    """Frames of one shape, put into a temporary file one after another, of which only bands of rows are read.
+
+    The file has no name and takes 16 bytes a pixel and frame; :meth:`close` gives it back.
+
+    Notes
+    -----
+    A frame loses its `var_flat`, as those of :class:`FrameBands` do.
+    """
+
+    def __init__(self) -> None:
+        # closed by close()
+        self._file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115
+        self._count = 0
+        self.shape: tuple[int, int] = (0, 0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the temporary file back; may be called again."""
+        self._file.close()
+
+    def add(self, frame: Frame) -> None:
+        """Put a frame behind those that are there.
+
+        Parameters
+        ----------
+        frame : Frame
+            Planes (ny, nx).
+
+        Raises
+        ------
+        ProductError
+            If it has another shape than those before.
+        OSError
+            If there is no room for it.
+        """
+        self.shape = self.shape if self._count else frame.rate.shape
+        if frame.rate.shape != self.shape:
+            got, expected = f"shape {frame.rate.shape}", f"{self.shape} as the first"
+            remedy = "give frames of one detector and window"
+            raise ProductError(complaint(f"frame {self._count + 1}", "SCI", got, expected, remedy))
+        self._file.seek(self._start(self._count, 0))
+        for plane in (frame.rate, frame.var_read, frame.var_photon, frame.dq):
+            self._file.write(np.ascontiguousarray(plane).data)
+        self._file.flush()
+        self._count += 1
+
+    def rows(self, index: int, rows: slice) -> Frame:
+        """Read a band of one frame.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame, from 0.
+        rows : slice
+            Rows, without a step.
+
+        Returns
+        -------
+        Frame
+            The band.
+        """
+        begin, end, _ = rows.indices(self.shape[0])
+        size = (end - begin) * self.shape[1]
+        planes: list[npt.NDArray[Any]] = []
+        for number, kind in enumerate((np.float32, np.float32, np.float32, np.uint32)):
+            self._file.seek(self._start(index, number) + begin * self.shape[1] * _PIXEL)
+            plane = np.frombuffer(self._file.read(size * _PIXEL), kind)
+            planes.append(plane.reshape(end - begin, self.shape[1]))
+        return Frame(*planes)
+
+    def _start(self, index: int, plane: int) -> int:
+        """Say where a plane of a frame begins."""
+        return (index * len(_PLANES) + plane) * self.shape[0] * self.shape[1] * _PIXEL
 
 
 def _common_shape(hdus: Sequence[Hdu]) -> tuple[int, int]:

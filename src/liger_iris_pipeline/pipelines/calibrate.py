@@ -120,6 +120,8 @@ class Wishes:
         Parameters of makers, by type.
     overrides : mapping of str to path or model
         Reference to use for a type instead of the store's; as for :func:`reduce`.
+    memory : int, optional
+        What each maker keeps of its reads or frames in memory at a time [MiB]; default: the makers'.
     """
 
     types: tuple[str, ...] = ()
@@ -128,6 +130,7 @@ class Wishes:
     keep_frames: Path | None = None
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    memory: int | None = None
 
     def chosen(self) -> tuple[str, ...]:
         """Give the types to make, in the order in which they are made.
@@ -308,7 +311,10 @@ class _Run:
 
     def _pipeline(self, maker: _Maker) -> Any:
         """Set a maker up."""
-        parameters = dict(self.wishes.parameters.get(maker.reftype, {}))
+        parameters: dict[str, Any] = {}
+        if self.wishes.memory is not None:
+            parameters["memory_limit"] = self.wishes.memory
+        parameters |= self.wishes.parameters.get(maker.reftype, {})
         if maker.reftype == "photom":
             parameters["standards"] = str(self.wishes.standards)
         chosen = self.classes[maker.alias]

@@ -68,17 +68,19 @@ class CreateBadPixelPipeline(FrameMaker):
                 raise ProductError(
                     complaint("bad pixels", what, "none", "at least one", "add some")
                 )
-        frames = self.frames(darks)
-        dark = make_dark(frames, clip=self.clip)
+        how: Any = {"clip": self.clip, "memory_limit": self.memory}
+        with self.bands(darks) as frames:
+            dark = make_dark(frames, **how)
+            telegraph = find_telegraph(frames, memory_limit=self.memory)
         # a hot pixel has a response like any other
-        unlit = (
-            lamp_off(self.frames(off), clip=self.clip)
-            if off
-            else dark._replace(dq=np.where(np.isfinite(dark.data), np.uint32(0), dark.dq))
-        )
-        flat = make_flat(self.frames(on), unlit, clip=self.clip)
+        unlit = dark._replace(dq=np.where(np.isfinite(dark.data), np.uint32(0), dark.dq))
+        if off:
+            with self.bands(off) as frames:
+                unlit = lamp_off(frames, **how)
+        with self.bands(on) as frames:
+            flat = make_flat(frames, unlit, **how)
         limits = BadPixelLimits(self.hot, self.warm, self.dead, self.cold, self.low)
-        return {"dq": find_bad_pixels(dark, flat, telegraph=find_telegraph(frames), limits=limits)}
+        return {"dq": find_bad_pixels(dark, flat, telegraph=telegraph, limits=limits)}
 
     def _parts(self, items: Sequence[Item]) -> tuple[list[Item], list[Item], list[Item]]:
         """Part the frames into darks, flats and flats without light, those of one filter."""

@@ -43,5 +43,7 @@ class CreateDarkPipeline(FrameMaker):
             Rate, error, flags and glow.
         """
         with self.bands(items) as frames:
-            rate, err, dq = make_dark(frames, hot=self.hot, warm=self.warm, clip=self.clip)
+            rate, err, dq = make_dark(
+                frames, hot=self.hot, warm=self.warm, clip=self.clip, memory_limit=self.memory
+            )
         return {"data": rate, "err": err, "dq": dq, "glow": split_glow(rate, dq).glow}

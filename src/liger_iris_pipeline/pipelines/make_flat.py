@@ -59,7 +59,13 @@ class CreateFlatPipeline(FrameMaker):
             )
         limits = BadPixelLimits(dead=self.dead, cold=self.cold, low=self.low)
         with self.bands(on) as frames:
-            flat = make_flat(frames, self._unlit(on[0], off), limits=limits, clip=self.clip)
+            flat = make_flat(
+                frames,
+                self._unlit(on[0], off),
+                limits=limits,
+                clip=self.clip,
+                memory_limit=self.memory,
+            )
         pixel, illumination = split_flat(flat.data, flat.dq)
         return {
             "data": flat.data,
@@ -73,7 +79,7 @@ class CreateFlatPipeline(FrameMaker):
         """Give what is not the lamp's: from frames without it, else the dark; None on request."""
         if off:
             with self.bands(off) as frames:
-                return lamp_off(frames, clip=self.clip)
+                return lamp_off(frames, clip=self.clip, memory_limit=self.memory)
         with self.opened(first) as model:
             dark = self.find_reference(model, "dark")
             if dark is None:

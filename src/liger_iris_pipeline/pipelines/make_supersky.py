@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from liger_iris_pipeline import models
-from liger_iris_pipeline.algorithms.frame import make_supersky
-from liger_iris_pipeline.kinds import Frame
+from liger_iris_pipeline.algorithms.frame import empty_sky, make_supersky
+from liger_iris_pipeline.models.bands import ScratchBands
 from liger_iris_pipeline.pipelines.maker import Item
 from liger_iris_pipeline.pipelines.reduced import ReducedMaker
 
@@ -43,9 +43,12 @@ class CreateSuperskyPipeline(ReducedMaker):
         dict of str to ndarray
             Pattern, error and flags.
         """
-        pattern, err, dq = make_supersky([self._frame(item) for item in items], clip=self.clip)
-        return {"data": pattern, "err": err, "dq": dq}
-
-    def _frame(self, item: Item) -> Frame:
-        with self.opened(item) as model:
-            return self.reduced(model)
+        levels = []
+        with ScratchBands() as skies:
+            for item in items:
+                with self.opened(item) as model:
+                    frame, level = empty_sky(self.reduced(model))
+                skies.add(frame)
+                levels.append(level)
+            made = make_supersky(skies, levels, clip=self.clip, memory_limit=self.memory)
+        return {"data": made.data, "err": made.err, "dq": made.dq}

@@ -25,7 +25,7 @@ CALTYPE in the header of a raw exposure says what it was taken for (see `purpose
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -288,7 +288,16 @@ class RawMaker(Maker):
 
 
 class FrameMaker(Maker):
-    """Level 1 frames to a reference."""
+    """Level 1 frames to a reference: those on disk are read by bands of rows."""
+
+    spec = """
+        memory_limit = integer(min=1, default=512)  # Bands of frames in memory at a time [MiB]
+    """
+
+    @property
+    def memory(self) -> int:
+        """Bytes that bands of all frames take together."""
+        return int(self.memory_limit) << 20
 
     def inputs(self, given: Sequence[Any]) -> list[Item]:
         """Find the frames meant by the arguments."""
@@ -313,23 +322,21 @@ class FrameMaker(Maker):
         with self.open_model(str(item)) as model:
             yield model
 
-    def frames(self, items: Iterable[Item]) -> list[Frame]:
-        """Read frames."""
-        found = []
-        for item in items:
-            with self.opened(item) as model:
-                found.append(model.to_frame())
-        return found
-
     @contextmanager
     def bands(self, items: Sequence[Item]) -> Iterator[Sequence[Frame] | Bands]:
         """Read frames; those on disk by bands of rows, which are not kept."""
         paths = [item for item in items if not isinstance(item, AbstractDataModel)]
         if len(paths) < len(items):
-            yield self.frames(items)
+            yield [self._whole(item) for item in items]
             return
         with FrameBands(paths) as found:
             yield found
+
+    def _whole(self, item: Item) -> Frame:
+        """Read a frame."""
+        with self.opened(item) as model:
+            frame: Frame = model.to_frame()
+            return frame
 
     def record(self, model: Any, items: Sequence[Item]) -> None:
         """Hand on the reads, the receipt and the references of the frames, each once."""

@@ -30,7 +30,7 @@ from liger_iris_pipeline.algorithms.frame.sky import (
     subtract_sky,
 )
 from liger_iris_pipeline.algorithms.frame.sources import source_mask
-from liger_iris_pipeline.algorithms.frame.supersky import make_supersky
+from liger_iris_pipeline.algorithms.frame.supersky import EmptySky, empty_sky, make_supersky
 from liger_iris_pipeline.algorithms.frame.wcs import (
     Pointing,
     TanWcs,
@@ -44,6 +44,7 @@ __all__ = [
     "BadPixelLimits",
     "Bands",
     "Combined",
+    "EmptySky",
     "FlatParts",
     "GlowParts",
     "Pointing",
@@ -55,6 +56,7 @@ __all__ = [
     "combine_stack",
     "constant_sky",
     "divide_flat",
+    "empty_sky",
     "find_bad_pixels",
     "find_telegraph",
     "flag_bad_pixels",

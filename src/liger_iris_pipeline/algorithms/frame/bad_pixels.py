@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from liger_iris_pipeline.algorithms.frame.combine import MEMORY_LIMIT, Bands, as_bands
 from liger_iris_pipeline.algorithms.frame.planes import reference_pixels, reference_planes
 from liger_iris_pipeline.algorithms.frame.surface import block_surface, smooth_surface
 from liger_iris_pipeline.dq import Flag
-from liger_iris_pipeline.errors import InputError, ReferenceFileError, complaint
+from liger_iris_pipeline.errors import ReferenceFileError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
 
 __all__ = [
@@ -48,6 +49,9 @@ TELEGRAPH_PROBABILITY = 1e-6
 
 FEWEST_FRAMES = 4
 """With fewer darks a pixel that changes its level cannot be told from one that was hit."""
+
+TELEGRAPH_BYTES = 64
+"""Per pixel of a dark: rates, variances and flags of a band, and what the two tests make of them."""
 
 KINDS = np.uint32(
     Flag.DO_NOT_USE | Flag.DEAD | Flag.HOT | Flag.WARM | Flag.LOW_QE | Flag.COLD | Flag.TELEGRAPH
@@ -159,15 +163,16 @@ def flat_flags(
     return _bits((dead, Flag.DEAD | Flag.DO_NOT_USE), (cold, Flag.COLD), (low, Flag.LOW_QE))
 
 
-def find_telegraph(frames: Sequence[Frame], *, tile_rows: int = 64) -> Bool:
+def find_telegraph(frames: Sequence[Frame] | Bands, *, memory_limit: int = MEMORY_LIMIT) -> Bool:
     """Find pixels that change their level between or within darks.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of Frame, or Bands
         Dark frames of one detector and read mode.
-    tile_rows : int, optional
-        Rows worked on at once; bounds the scratch memory.
+    memory_limit : int, optional
+        Bytes that bands of all frames take together, at least one row of each; the result does
+        not depend on it.
 
     Returns
     -------
@@ -177,7 +182,7 @@ def find_telegraph(frames: Sequence[Frame], *, tile_rows: int = 64) -> Bool:
     Raises
     ------
     InputError
-        If the frames differ in shape.
+        Without frames, or if they differ in shape.
 
     Notes
     -----
@@ -185,19 +190,24 @@ def find_telegraph(frames: Sequence[Frame], *, tile_rows: int = 64) -> Bool:
     the rates about their median, the farthest left out, so that one hit is no evidence. Within
     frames: more frames with a jump (JUMP_DET) than hits at the mean rate make.
     """
-    if any(f.rate.shape != frames[0].rate.shape for f in frames):
-        got = ", ".join(str(f.rate.shape) for f in frames)
-        remedy = "give darks of one detector and window"
-        raise InputError(complaint("stack", "frames", got, "frames of one shape", remedy))
-    found: Bool = np.zeros(frames[0].rate.shape if frames else (0, 0), dtype=bool)
-    if len(frames) < FEWEST_FRAMES:
+    bands = as_bands(frames)
+    ny, nx = bands.shape
+    found: Bool = np.zeros((ny, nx), dtype=bool)
+    if len(bands) < FEWEST_FRAMES:
         return found
-    share = float(np.mean([np.mean((f.dq & np.uint32(Flag.JUMP_DET)) > 0) for f in frames]))
-    for start in range(0, found.shape[0], tile_rows):
-        rows = slice(start, start + tile_rows)
-        dq = np.stack([f.dq[rows] for f in frames])
-        rate = np.stack([f.rate[rows] for f in frames]).astype(np.float64)
-        variance = np.stack([f.var_read[rows] + f.var_photon[rows] for f in frames])
+    height = max(1, int(memory_limit // (len(bands) * nx * TELEGRAPH_BYTES)))
+    parts = [slice(start, min(start + height, ny)) for start in range(0, ny, height)]
+    jumps = sum(
+        np.count_nonzero(bands.rows(i, rows).dq & np.uint32(Flag.JUMP_DET))
+        for rows in parts
+        for i in range(len(bands))
+    )
+    share = jumps / (len(bands) * ny * nx)
+    for rows in parts:
+        part = [bands.rows(i, rows) for i in range(len(bands))]
+        dq = np.stack([f.dq for f in part])
+        rate = np.stack([f.rate for f in part]).astype(np.float64)
+        variance = np.stack([f.var_read + f.var_photon for f in part])
         found[rows] = _scattered(rate, variance, dq) | _jumping(dq, share)
     return found
 

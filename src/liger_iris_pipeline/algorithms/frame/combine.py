@@ -25,7 +25,7 @@ from liger_iris_pipeline.algorithms.frame.planes import (
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame, UInt32
 
-__all__ = ["MEMORY_LIMIT", "Bands", "Combined", "combine_bands", "combine_stack"]
+__all__ = ["MEMORY_LIMIT", "Bands", "Combined", "as_bands", "combine_bands", "combine_stack"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -99,6 +99,27 @@ class _InMemory:
         """Give views (nrow, nx) of some rows of a frame."""
         f = self._frames[index]
         return Frame(f.rate[rows], f.var_read[rows], f.var_photon[rows], f.dq[rows])
+
+
+def as_bands(frames: Sequence[Frame] | Bands) -> Bands:
+    """Give frames that are there already the face of those that are read by bands.
+
+    Parameters
+    ----------
+    frames : sequence of Frame, or Bands
+        Frames (ny, nx).
+
+    Returns
+    -------
+    Bands
+        The same; bands given are handed on.
+
+    Raises
+    ------
+    InputError
+        Without frames in a sequence, or if they differ in shape.
+    """
+    return _InMemory(frames) if isinstance(frames, Sequence) else frames
 
 
 def combine_stack(
@@ -201,7 +222,7 @@ def combine_bands(
     InputError
         Without frames, if they differ in shape, or if one that is to be divided is not lit.
     """
-    bands = _InMemory(frames) if isinstance(frames, Sequence) else frames
+    bands = as_bands(frames)
     offset = _Dark(bands.shape, dark)
     n = len(bands)
     rows = max(1, int(memory_limit // ((n + 1) * bands.shape[1] * _BAND_BYTES)))

@@ -52,6 +52,12 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--keep-frames", type=Path, metavar="DIR", help="folder in which the level 1 frames stay"
     )
     parser.add_argument(
+        "--memory",
+        type=int,
+        metavar="MB",
+        help="what a maker keeps of its reads or frames in memory at a time [512]",
+    )
+    parser.add_argument(
         "--skip-bad-reads", action="store_true", help="go on without reads that cannot be used"
     )
     parser.set_defaults(run=_run)
@@ -65,12 +71,16 @@ def _run(options: argparse.Namespace) -> None:
         raise UsageError(
             complaint("--no-refs", "option", "--refs too", "one of them", "leave one out")
         )
+    if options.memory is not None and options.memory < 1:
+        remedy = "give more, or leave it out"
+        raise UsageError(complaint("--memory", "MB", options.memory, "1 or more", remedy))
     wishes = Wishes(
         types=tuple(name.strip().lower() for name in options.types.split(",") if name.strip()),
         own=options.no_refs,
         standards=options.standards,
         keep_frames=options.keep_frames,
         overrides=parse_overrides(options.override),
+        memory=options.memory,
     )
     with Progress() as progress:
         masters = calibrate(
