@@ -122,9 +122,11 @@ def _begin() -> None:
     from liger_iris_pipeline.models.rawfile import Read
     from liger_iris_pipeline.pipelines.imager_level2 import ImagerLevel2Pipeline
     from liger_iris_pipeline.pipelines.level1 import Level1Step
+    from liger_iris_pipeline.pipelines.warm import warm_up
     from liger_iris_pipeline.steps.base import IrisStep
 
     logging.disable(logging.WARNING)
+    warm_up()
     stages: list[tuple[Any, str, str]] = [
         (Read, "load", "load"),
         (RampFitter, "push", "fit"),

@@ -700,7 +700,12 @@ class Store:
             )
         if not choice.sha256:
             raise MissingReferenceError(self._nothing_fits(view, question))
-        found = replace(self.by_sha256(choice.sha256), file=choice.file, flag=choice.flag)
+        path = self._root / choice.file
+        if path.is_file() and sha256_of(path) == choice.sha256:
+            found = Reference.from_entry(examine(path), choice.sha256, self.context)
+        else:  # it has another name by now
+            found = self.by_sha256(choice.sha256)
+        found = replace(found, file=choice.file, flag=choice.flag)
         context = choice.context or fixed.context
         return replace(found, context=context, context_sha256=fixed.context_sha256)
 
