@@ -477,7 +477,9 @@ def groups(*, quick: bool, seed: int) -> list[Group]:
         "and its workers is read after each."
     )
     many = LongCell(seed, 12 if quick else 200)
-    found = [Group("real time", played, plays, measure_play, _judge_play)]
+    found = [Group("real time", played, plays, measure_play, _judge_play, alone=True)]
     if not quick:
-        found.append(Group("real time, a long night", long, (many,), measure_long, _judge_long))
+        found.append(
+            Group("real time, a long night", long, (many,), measure_long, _judge_long, alone=True)
+        )
     return found

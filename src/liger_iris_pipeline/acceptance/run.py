@@ -185,13 +185,14 @@ class _Here(Executor):
 def _run_cells(
     groups: Sequence[Group], seed: int, progress: Callable[[str, int, int], None], workers: int
 ) -> list[list[Measured]]:
-    """Measure the cells of groups, some at a time, and give them in order."""
-    workers = min(workers, sum(len(group.cells) for group in groups))
-    context = multiprocessing.get_context("spawn")
+    """Measure the cells of groups, some at a time, then those that have to be alone; give them in order."""
     results: list[list[Any]] = [[None] * len(group.cells) for group in groups]
+    together = [g for g, group in enumerate(groups) if not group.alone]
+    workers = min(workers, sum(len(groups[g].cells) for g in together))
+    context = multiprocessing.get_context("spawn")
     with _Here() if workers <= 1 else ProcessPoolExecutor(workers, mp_context=context) as pool:
         waiting: dict[Future[Measured], tuple[int, int]] = {}
-        for g in reversed(range(len(groups))):  # the longest cells are in the last groups
+        for g in reversed(together):  # the longest cells are in the last groups
             sent = _picklable(groups[g])
             for c, cell in enumerate(groups[g].cells):
                 waiting[pool.submit(_measure, sent, cell, seed)] = g, c
@@ -201,6 +202,10 @@ def _run_cells(
             results[g][c] = future.result()
             done[g] += 1
             progress(groups[g].name, done[g], len(groups[g].cells))
+    for g, group in enumerate(groups):
+        for c, cell in enumerate(group.cells if group.alone else ()):
+            results[g][c] = _measure(group, cell, seed)
+            progress(group.name, c + 1, len(group.cells))
     return results
 
 

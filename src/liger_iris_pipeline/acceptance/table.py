@@ -183,6 +183,8 @@ class Group:
         ``draw(measured) -> plots``, each an SVG element.
     notes : tuple of str
         What was left out, and why.
+    alone : bool
+        Whether its cells have the machine to themselves, as those do that measure time in processes of their own.
     """
 
     name: str
@@ -192,6 +194,7 @@ class Group:
     judge: Callable[[Sequence[Measured]], list[Row]]
     draw: Callable[[Sequence[Measured]], list[str]] | None = None
     notes: tuple[str, ...] = ()
+    alone: bool = False
 
 
 def row(name: str, measured: Measured, key: str, limit: Limit, unit: str = "") -> Row:
