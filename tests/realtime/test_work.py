@@ -60,6 +60,18 @@ def test_a_copy_is_used_once(workshop, ramp, tmp_path):
     assert note.startswith("copy.fits: READ_NO: got the same read as in ")
 
 
+def test_of_two_copies_the_first_by_name_counts_whichever_came_first(
+    workshop, ramp, tmp_path, refs
+):
+    copy = tmp_path / "zz.fits"
+    copy.write_bytes(ramp[0].read_bytes())
+    for path in (copy, *ramp):
+        workshop.take(KEY, path)
+    path, _ = workshop.close(KEY, [])
+    with models.open(path) as made:
+        assert [row["file"] for row in made.input_rows()] == [path.name for path in ramp]
+
+
 def changed(path, folder, keyword, value):
     """Write a copy with another value, its checksums left out."""
     from astropy.io import fits

@@ -52,12 +52,15 @@ class PlayCell:
     kills : int
         How often the watch is killed on the way; with it come a worker that is killed, a file that is cut off, one
         that comes twice, reads out of order and a second night.
+    dithers : int
+        Science exposures of a detector.
     """
 
     seed: int
     size: int
     detectors: tuple[str, ...]
     kills: int = 0
+    dithers: int = 5
 
     def __str__(self) -> str:
         killed = f", killed {self.kills} times" if self.kills else ""
@@ -204,6 +207,7 @@ def _prepare(cell: PlayCell, home: Path) -> list[tuple[float, Path]]:
     scene = Scene(
         format=Format(cell.size, cell.size, 4, 4),
         stars=StarField(count=100, faintest=500.0, brightest=30_000.0),
+        dithers=Scene().dithers[: cell.dithers],
         sky_offsets=((30.0, 0.0),),
         calibration=CalibrationPlan(darks=3, flats=3),
         pattern=ReadPattern(nframe=8),
@@ -464,7 +468,7 @@ def groups(*, quick: bool, seed: int) -> list[Group]:
         Played nights, and a long one.
     """
     four = ("IMG1", "IMG2", "IMG3", "IMG4")
-    plays: tuple[PlayCell, ...] = (PlayCell(seed, 128, ("IMG1",), kills=2),)
+    plays: tuple[PlayCell, ...] = (PlayCell(seed, 128, ("IMG1",), kills=2, dithers=2),)
     if not quick:
         plays = (PlayCell(seed, 512, four), PlayCell(seed, 256, four[:2], kills=10))
     played = (
