@@ -1,4 +1,4 @@
-"""Pixels are read straight into native arrays: the same bits as astropy has."""
+"""Pixels go straight between files and native arrays: the same bits as astropy has."""
 
 import io
 
@@ -8,6 +8,7 @@ from astropy.io import fits
 
 from liger_iris_pipeline import models
 from liger_iris_pipeline.models.fitsfile import Fault, open_stream, read_image, survey
+from liger_iris_pipeline.models.images import PlaneHDU
 
 KINDS = ("u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 SCALED = {
@@ -115,3 +116,38 @@ def test_planes_of_one_name_are_not_mixed_up(tmp_path):
     fits.setval(path, "REFTYPE", value="DQ")
     with models.open(path) as model:
         np.testing.assert_array_equal(model.dq, first)
+
+
+@pytest.mark.parametrize("name", [".fits", ".fits.gz"])
+@pytest.mark.parametrize("shape", [(5, 7), (600, 901)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_those_of_astropy_byte_for_byte(tmp_path, kind, shape, name):
+    pixels = random_pixels(kind, shape)
+    for state in ("writable", "read-only", "big-endian", "every other"):
+        own = pixels.copy()
+        own = own.astype(own.dtype.newbyteorder(">")) if state == "big-endian" else own
+        own = np.repeat(own, 2, axis=-1)[..., ::2] if state == "every other" else own
+        own.flags.writeable = state != "read-only"
+        contents = []
+        for image in (PlaneHDU(own, name="SCI"), fits.ImageHDU(pixels.copy(), name="SCI")):
+            image.add_checksum(when="2026-01-01")
+            path = tmp_path / f"{type(image).__name__}{name}"
+            fits.HDUList([fits.PrimaryHDU(), image]).writeto(path, overwrite=True)
+            stream, _ = open_stream(path)
+            contents.append(stream.read())
+            stream.close()
+        assert contents[0] == contents[1], state
+        assert bits(own) == bits(pixels)
+
+
+def test_models_are_written_without_a_second_copy(tmp_path):
+    """The pixels of a model stay as they are while they are written."""
+    model = models.ImagerFrameModel()
+    model.data = random_pixels("f4", (300, 400))
+    model.dq = random_pixels("u4", (300, 400))
+    expected = bits(model.data), bits(model.dq)
+    model.data.flags.writeable = model.dq.flags.writeable = False
+    path = model.save(tmp_path / "a.fits")
+    with fits.open(path, memmap=False) as hdus:
+        assert (bits(hdus["SCI"].data), bits(hdus["DQ"].data)) == expected
+        assert hdus["DQ"].header["BZERO"] == 1 << 31

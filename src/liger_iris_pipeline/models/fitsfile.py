@@ -9,7 +9,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeGuard
@@ -31,6 +31,7 @@ __all__ = [
     "open_stream",
     "read_header",
     "read_image",
+    "stored_pixels",
     "survey",
     "verify_sums",
 ]
@@ -474,9 +475,7 @@ def fill_pixels(pixels: npt.NDArray[Any], stream: BinaryIO) -> bool:
         Whether all of them came.
     """
     flat = pixels.reshape(-1)
-    stored = flat.dtype.newbyteorder(">")
-    some = np.empty(min(flat.size, _PIXELS // flat.itemsize), stored)
-    top = 1 << (8 * flat.itemsize - 1) if flat.dtype.kind == "u" and flat.itemsize > 1 else 0
+    some, top = _some_stored(flat), _offset(flat.dtype)
     for at in range(0, flat.size, max(some.size, 1)):
         part = flat[at : at + some.size]
         piece = some[: part.size]
@@ -486,3 +485,36 @@ def fill_pixels(pixels: npt.NDArray[Any], stream: BinaryIO) -> bool:
         if top:
             part ^= flat.dtype.type(top)
     return True
+
+
+def stored_pixels(pixels: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Give the pixels of an array as FITS stores them, some at a time that stay in cache.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        In any byte order; it is not changed.
+
+    Yields
+    ------
+    ndarray (n,)
+        In big-endian order, unsigned integers of two bytes and more with half their range taken off; good until the
+        next is asked for.
+    """
+    flat = pixels.reshape(-1)
+    some, top = _some_stored(flat), _offset(flat.dtype)
+    for at in range(0, flat.size, max(some.size, 1)):
+        part = flat[at : at + some.size]
+        piece = some[: part.size]
+        piece[:] = part ^ flat.dtype.type(top) if top else part
+        yield piece
+
+
+def _some_stored(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Make room for some pixels as FITS stores them."""
+    return np.empty(min(flat.size, _PIXELS // flat.itemsize), flat.dtype.newbyteorder(">"))
+
+
+def _offset(dtype: np.dtype[Any]) -> int:
+    """Give half the range of unsigned integers that FITS stores as signed ones; 0 for others."""
+    return 1 << (8 * dtype.itemsize - 1) if dtype.kind == "u" and dtype.itemsize > 1 else 0
