@@ -17,6 +17,8 @@ __all__ = ["Float32", "Frame", "Mosaic", "Ramp", "UInt32"]
 Float32 = npt.NDArray[np.float32]
 UInt32 = npt.NDArray[np.uint32]
 
+_PIECE = 1 << 17  # pixels that are added up at a time, in cache
+
 
 def _check(owner: str, name: str, array: Any, shape: tuple[int, ...], dtype: type) -> None:
     """Raise unless `array` has the given shape and native dtype."""
@@ -32,6 +34,19 @@ def _check(owner: str, name: str, array: Any, shape: tuple[int, ...], dtype: typ
         raise ValueError(
             f"{owner}.{name}: got shape {array.shape}, expected {shape}; all planes of a {owner} have one shape"
         )
+
+
+def _root_of_sum(first: Float32, second: Float32, third: Float32 | None) -> Float32:
+    """Give the root of the sum of variances (ny, nx), a few rows at a time."""
+    root = np.empty(first.shape, np.float32)
+    step = max(1, _PIECE // max(1, first.shape[1]))
+    for top in range(0, first.shape[0], step):
+        rows = slice(top, top + step)
+        part = np.add(first[rows], second[rows], out=root[rows])
+        if third is not None:
+            part += third[rows]
+        np.sqrt(part, out=part)
+    return root
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +116,7 @@ class Frame:
     @property
     def error(self) -> Float32:
         """One-sigma error (ny, nx) [e-/s]."""
-        return np.sqrt(self.variance)
+        return _root_of_sum(self.var_read, self.var_photon, self.var_flat)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,4 +162,4 @@ class Mosaic:
     @property
     def error(self) -> Float32:
         """One-sigma error of one pixel (ny, nx) [e-/s]."""
-        return np.sqrt(self.variance)
+        return _root_of_sum(self.var_read, self.var_photon, self.var_flat)

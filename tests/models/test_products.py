@@ -1,8 +1,10 @@
 """Frames and mosaics on disk: what goes in comes out, and nothing else is touched."""
 
+import io
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import asdf
@@ -18,7 +20,7 @@ from stpipe.datamodel import AbstractDataModel
 from liger_iris_pipeline import models
 from liger_iris_pipeline.algorithms.frame.wcs import TanWcs
 from liger_iris_pipeline.errors import DiskError, ProductError
-from liger_iris_pipeline.kinds import Mosaic
+from liger_iris_pipeline.kinds import Frame, Mosaic
 
 PLANES = ("data", "err", "dq", "var_poisson", "var_rnoise", "var_flat", "chi2")
 TAN = TanWcs((3.5, -7.25), (250.423, 36.461), ((-1.1e-6, 2e-8), (2e-8, 1.1e-6)))
@@ -61,6 +63,97 @@ def test_a_frame_comes_back(tmp_path, make, name, checksum):
     for plane in ("rate", "var_read", "var_photon", "dq", "var_flat"):
         np.testing.assert_array_equal(getattr(frame, plane), getattr(expected, plane))
     np.testing.assert_array_equal(found.err, expected.error)
+
+
+def expected_error(frame):
+    """ERR of a frame, from its planes."""
+    total = frame.var_read + frame.var_photon
+    return np.sqrt(total if frame.var_flat is None else total + frame.var_flat)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (1, 300_000), (700, 401)])
+@pytest.mark.parametrize("has_flat", [False, True])
+def test_errors_are_the_root_of_the_sum_whatever_the_shape(shape, has_flat):
+    rng = np.random.default_rng(3)
+    planes = [rng.exponential(size=(shape[0], 2 * shape[1])).astype(np.float32) for _ in range(4)]
+    planes[1][0, :4] = np.nan, np.inf, 0.0, 1e-42
+    rate, read, photon, flat = (plane[:, ::2] for plane in planes)  # not contiguous
+    dq = np.zeros(shape, np.uint32)
+    frame = Frame(rate, read, photon, dq, flat if has_flat else None)
+    np.testing.assert_array_equal(
+        frame.error.view(np.uint32), expected_error(frame).view(np.uint32)
+    )
+
+
+def test_err_is_that_of_the_last_frame_set(tmp_path, make):
+    """It is computed late: however a model is asked, copied or shared, it is there and right."""
+    frame = make.frame()
+    louder = replace(frame, var_read=frame.var_read * 3 + 1, var_flat=None)
+
+    def changed():
+        model = make.frame_model()
+        model.set_frame(louder)
+        return model
+
+    expected = expected_error(louder)
+    np.testing.assert_array_equal(changed().err, expected)
+    np.testing.assert_array_equal(changed().copy().err, expected)
+    np.testing.assert_array_equal(models.open(changed()).err, expected)
+    shared = changed()
+    other = models.open(shared)
+    other.set_frame(frame)
+    np.testing.assert_array_equal(shared.err, expected_error(frame))
+    np.testing.assert_array_equal(other.err, expected_error(frame))
+    model = changed()
+    path = model.save(tmp_path / "a.fits")
+    np.testing.assert_array_equal(fits.getdata(path, "ERR"), expected)
+    np.testing.assert_array_equal(model.err, expected)
+
+
+def test_err_is_that_of_the_frame_though_planes_are_replaced(make):
+    frame = make.frame()
+    model = make.frame_model()
+    model.set_frame(frame)
+    model.var_rnoise = None
+    model.var_poisson = frame.var_photon * 2
+    np.testing.assert_array_equal(model.err, expected_error(frame))
+
+
+def test_copies_of_a_frame_copy_each_plane_once(make):
+    model = make.frame_model()
+    model.set_frame(make.frame())
+    other = model.copy()
+    assert not np.shares_memory(other.data, model.data)
+    other.var_rnoise[:] = 0
+    np.testing.assert_array_equal(model.err, expected_error(make.frame()))
+
+
+def test_a_model_with_err_put_off_is_valid(make):
+    model = models.ImagerFrameModel()
+    model.set_frame(make.frame())
+    model.validate()
+    model.set_frame(make.frame())
+    other = models.IFSFrameModel(model)  # validates itself
+    np.testing.assert_array_equal(other.err, expected_error(make.frame()))
+
+
+def test_an_err_that_was_set_stays(tmp_path, make):
+    model = make.frame_model()
+    model.set_frame(make.frame())
+    own = np.full(model.shape, 7, np.float32)
+    model.err = own
+    path = model.save(tmp_path / "a.fits")
+    np.testing.assert_array_equal(fits.getdata(path, "ERR"), own)
+    np.testing.assert_array_equal(model.err, own)
+
+
+def test_nothing_is_written_of_how_err_is_computed(tmp_path, make):
+    model = make.frame_model()
+    model.set_frame(make.frame())
+    with fits.open(model.save(tmp_path / "a.fits")) as hdus:
+        tree = asdf.open(io.BytesIO(hdus["ASDF"].data.tobytes())).tree
+    assert "err" in tree
+    assert [name for name in tree if name.startswith("err_")] == []
 
 
 def test_hdus_are_those_of_the_contract(tmp_path, make):

@@ -24,6 +24,7 @@ from stdatamodels.schema import merge_property_trees
 from liger_iris_pipeline.errors import ProductError, complaint, disk_error
 from liger_iris_pipeline.models.cards import CARD
 from liger_iris_pipeline.models.clock import seconds_of, utc
+from liger_iris_pipeline.models.images import PlaneHDU
 from liger_iris_pipeline.models.keywords import Keyword, Plane, keywords_of, misfit, planes_of
 from liger_iris_pipeline.models.metadata import SELECTION
 from liger_iris_pipeline.models.resources import SCHEMA_PREFIX, get_resource_mappings
@@ -514,9 +515,7 @@ class IrisDataModel(DataModel):  # type: ignore[misc]
             self._check_shapes(target)
             for plane in sorted(self.planes(), key=_order_on_disk):
                 if self._instance.get(plane.attribute) is not None:
-                    hdus.append(
-                        (fits.BinTableHDU if plane.is_table else fits.ImageHDU)(name=plane.hdu)
-                    )
+                    hdus.append((fits.BinTableHDU if plane.is_table else PlaneHDU)(name=plane.hdu))
             fits_support.to_fits(self._instance, self._schema, hdulist=hdus)
         except ValidationError as error:
             first = str(error).partition("\n")[0]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.models.cards import BLOCK, CARD, parse_cards
@@ -25,8 +27,11 @@ __all__ = [
     "Hdu",
     "Skeleton",
     "decompressed",
+    "fill_pixels",
     "open_stream",
     "read_header",
+    "read_image",
+    "stored_pixels",
     "survey",
     "verify_sums",
 ]
@@ -38,6 +43,9 @@ _BITPIX = frozenset({8, 16, 32, 64, -32, -64})
 _GZIP = b"\x1f\x8b"
 _MAX_AXES = 999
 _PIECE = 1 << 18  # bytes; a multiple of 4
+_PIXELS = 1 << 20  # bytes of pixels that are turned into native order at a time, in cache
+_BYTE = 8  # bits
+_NATIVE: Mapping[int, str] = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 
 
 class Digest(Protocol):
@@ -411,3 +419,102 @@ def open_stream(path: Path) -> tuple[BinaryIO, int]:
         return path.open("rb"), path.stat().st_size
     except OSError as error:
         raise _unreadable(error) from error
+
+
+def read_image(stream: BinaryIO, hdu: Hdu) -> npt.NDArray[Any] | None:
+    """Read the pixels of an image, once over memory and without a second copy.
+
+    Parameters
+    ----------
+    stream : binary file
+        The file, unpacked; it is left behind the pixels.
+    hdu : Hdu
+        As :func:`survey` found it.
+
+    Returns
+    -------
+    ndarray, or None
+        Pixels of the type of BITPIX, unsigned where BZERO says so, in native byte order and
+        writable. None where there are none, or they are compressed or scaled or have a BLANK.
+
+    Raises
+    ------
+    Fault
+        If the file is shorter than it was.
+    """
+    header = hdu.header
+    if hdu.is_table or "ZIMAGE" in header or "BLANK" in header or header.get("BSCALE", 1) != 1:
+        return None
+    bits, zero = abs(hdu.bitpix), header.get("BZERO", 0)
+    unsigned = hdu.bitpix > _BYTE and zero == 1 << (bits - 1)
+    is_plain = bits * math.prod(hdu.shape) == _BYTE * hdu.data_size > 0
+    if not is_plain or not (zero == 0 or unsigned):
+        return None
+    kind = _NATIVE[hdu.bitpix]
+    pixels = np.empty(hdu.shape, f"u{kind[1:]}" if unsigned else kind)
+    stream.seek(hdu.data_start)
+    if not fill_pixels(pixels, stream):
+        raise Fault(hdu.name, "fewer bytes than a moment ago", "a file that stays as it is")
+    return pixels
+
+
+def fill_pixels(pixels: npt.NDArray[Any], stream: BinaryIO) -> bool:
+    """Read pixels as FITS stores them into an array, some at a time that stay in cache.
+
+    Parameters
+    ----------
+    pixels : ndarray, C order
+        Filled, native byte order; unsigned integers of two bytes and more are taken to be stored as
+        signed ones with a BZERO of half their range.
+    stream : binary file
+        Where they begin.
+
+    Returns
+    -------
+    bool
+        Whether all of them came.
+    """
+    flat = pixels.reshape(-1)
+    some, top = _some_stored(flat), _offset(flat.dtype)
+    for at in range(0, flat.size, max(some.size, 1)):
+        part = flat[at : at + some.size]
+        piece = some[: part.size]
+        if stream.readinto(piece.view(np.uint8).data) != piece.nbytes:  # type: ignore[attr-defined]
+            return False
+        part[:] = piece
+        if top:
+            part ^= flat.dtype.type(top)
+    return True
+
+
+def stored_pixels(pixels: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Give the pixels of an array as FITS stores them, some at a time that stay in cache.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        In any byte order; it is not changed.
+
+    Yields
+    ------
+    ndarray (n,)
+        In big-endian order, unsigned integers of two bytes and more with half their range taken off; good until the
+        next is asked for.
+    """
+    flat = pixels.reshape(-1)
+    some, top = _some_stored(flat), _offset(flat.dtype)
+    for at in range(0, flat.size, max(some.size, 1)):
+        part = flat[at : at + some.size]
+        piece = some[: part.size]
+        piece[:] = part ^ flat.dtype.type(top) if top else part
+        yield piece
+
+
+def _some_stored(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Make room for some pixels as FITS stores them."""
+    return np.empty(min(flat.size, _PIXELS // flat.itemsize), flat.dtype.newbyteorder(">"))
+
+
+def _offset(dtype: np.dtype[Any]) -> int:
+    """Give half the range of unsigned integers that FITS stores as signed ones; 0 for others."""
+    return 1 << (8 * dtype.itemsize - 1) if dtype.kind == "u" and dtype.itemsize > 1 else 0

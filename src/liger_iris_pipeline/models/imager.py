@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.kinds import Frame, Mosaic
 from liger_iris_pipeline.models.base import IrisDataModel
@@ -16,6 +14,9 @@ from liger_iris_pipeline.models.resources import SCHEMA_PREFIX
 __all__ = ["FrameModel", "IFSFrameModel", "ImagerFrameModel", "ImagerMosaicModel"]
 
 RATE, VARIANCE = "electron/s", "electron2/s2"
+_ERR_DUE = "err_due"
+"""Where the frame waits whose ERR is not computed yet: in the content of a model, so that copies and models that share
+it have it too. Never written."""
 _RATE_UNITS = {
     "SCI": RATE,
     "ERR": RATE,
@@ -80,17 +81,42 @@ class FrameModel(_RateModel):
     def set_frame(self, frame: Frame) -> None:
         """Take the planes of a frame; ERR is the root of the sum of its variances.
 
+        ERR is computed when it is asked for or written: of the frames that steps hand on, most are
+        replaced before.
+
         Parameters
         ----------
         frame : Frame
             Its arrays become those of the model, not copies.
         """
         self.data = frame.rate
-        self.err = frame.error
+        self.err = None
         self.dq = frame.dq
         self.var_poisson = frame.var_photon
         self.var_rnoise = frame.var_read
         self.var_flat = frame.var_flat
+        self._instance[_ERR_DUE] = frame
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute == "err":
+            self._settle()
+        return super().__getattr__(attribute)
+
+    def validate(self) -> None:
+        """Compare the content with the schema, with ERR computed."""
+        self._settle()
+        super().validate()
+
+    def on_save(self, path: Any = None) -> None:
+        """Write name, class and date into the metadata, and compute ERR if that was put off."""
+        self._settle()
+        super().on_save(path)
+
+    def _settle(self) -> None:
+        """Compute ERR of the frame set last, if that was put off and nobody set it since."""
+        frame: Frame | None = self._instance.pop(_ERR_DUE, None)
+        if frame is not None and self._instance["err"] is None:
+            self._instance["err"] = frame.error
 
 
 class ImagerFrameModel(FrameModel):
@@ -142,7 +168,7 @@ class ImagerMosaicModel(_RateModel):
             Its arrays become those of the model, not copies.
         """
         self.data = mosaic.flux
-        self.err = np.asarray(mosaic.error, np.float32)
+        self.err = mosaic.error
         self.dq = mosaic.dq
         self.var_poisson = mosaic.var_photon
         self.var_rnoise = mosaic.var_read

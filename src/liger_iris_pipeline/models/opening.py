@@ -14,7 +14,14 @@ from astropy.io import fits
 from liger_iris_pipeline.errors import IrisError, ProductError, complaint
 from liger_iris_pipeline.models.base import IrisDataModel
 from liger_iris_pipeline.models.cards import oddities
-from liger_iris_pipeline.models.fitsfile import Fault, Hdu, Skeleton, open_stream, survey
+from liger_iris_pipeline.models.fitsfile import (
+    Fault,
+    Hdu,
+    Skeleton,
+    open_stream,
+    read_image,
+    survey,
+)
 from liger_iris_pipeline.models.imager import IFSFrameModel, ImagerFrameModel, ImagerMosaicModel
 from liger_iris_pipeline.models.keywords import Plane
 from liger_iris_pipeline.models.ramp import RampReadModel
@@ -109,7 +116,7 @@ def open(
             model_type = model_class(skeleton.hdus[0], path)
             _check(model_type, skeleton, path)
             stream.seek(0)
-            model = _load(model_type, stream, path, planes, kwargs)
+            model = _load(model_type, skeleton, stream, path, planes, kwargs)
     except Fault as fault:
         raise fault.as_error(path, ProductError) from fault
     _warn(skeleton, path)
@@ -224,6 +231,7 @@ def _check_plane(plane: Plane, hdu: Hdu, path: Path) -> None:
 
 def _load(
     model_type: type[IrisDataModel],
+    skeleton: Skeleton,
     stream: BinaryIO,
     path: Path,
     planes: Collection[str] | None,
@@ -235,6 +243,7 @@ def _load(
             warnings.simplefilter("ignore")  # said in our own words, from the bytes
             with fits.open(stream, memmap=False, mode="readonly") as hdus:
                 wanted = hdus if planes is None else _chosen(model_type, hdus, planes)
+                _read_planes(model_type, wanted, skeleton, stream)
                 return model_type(wanted, **kwargs)
     except IrisError:
         raise
@@ -265,6 +274,21 @@ def _chosen(
         )
     wanted = {known[name] for name in planes}
     return fits.HDUList([hdus[0], *(hdu for hdu in hdus[1:] if hdu.name in wanted)])
+
+
+def _read_planes(
+    model_type: type[IrisDataModel], hdus: fits.HDUList, skeleton: Skeleton, stream: BinaryIO
+) -> None:
+    """Read the images of a model; what is compressed or scaled is left to astropy."""
+    known = {plane.hdu for plane in model_type.planes()}
+    found = {hdu.data_start: hdu for hdu in skeleton.hdus}
+    for hdu in hdus:
+        if not hdu.is_image or hdu.name not in known:
+            continue
+        pixels = read_image(stream, found[hdu.fileinfo()["datLoc"]])
+        if pixels is not None:
+            # where astropy keeps what it has read: its setter would write the header anew
+            hdu.__dict__["data"] = pixels
 
 
 def _warn(skeleton: Skeleton, path: Path) -> None:

@@ -197,12 +197,13 @@ def stamp(product: Any, contexts: Iterable[tuple[str, str]] = ()) -> None:
     """
     product.software = list(software_rows())
     product.meta.parameter_hash = parameter_hash(product.receipt_rows())
-    recorded = [(str(row["context"]), "") for row in product.calibration_rows()]
+    calibrations = product.calibration_rows()
+    recorded = [(str(row["context"]), "") for row in calibrations]
     _stamp_contexts(product, [*contexts, *recorded])
     for reftype in CARDS:
         files = {
             row["file"]
-            for row in product.calibration_rows()
+            for row in calibrations
             if row["type"].lower() == reftype and not row.get("member")
         }
         name = f"cal://{next(iter(files))}" if len(files) == 1 else _MULTIPLE if files else None

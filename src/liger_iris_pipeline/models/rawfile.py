@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from liger_iris_pipeline.models.fitsfile import (
     Hdu,
     Skeleton,
     decompressed,
+    fill_pixels,
     survey,
     verify_sums,
 )
@@ -68,7 +68,6 @@ _ODD = {
 }
 _OFFSET = 0x8000  # BZERO of unsigned 16-bit pixels
 _PIXEL = 2  # bytes
-_SOME = 1 << 17  # pixels
 _GZIP = b"\x1f\x8b"
 _MICROSECONDS = 1e6
 _TOO_LARGE = 1 << 63
@@ -195,25 +194,12 @@ class Read:
                     stream = io.BytesIO(decompressed(plain.read()))
                 now = stream.seek(0, io.SEEK_END)
                 stream.seek(begin)
-                whole = _fill(counts, stream)
+                whole = fill_pixels(counts, stream)
         except (OSError, Fault) as error:
             raise _changed(self.path, error) from error
         if now != size or not whole:
             raise _changed(self.path, f"{now} bytes")
         return counts
-
-
-def _fill(counts: npt.NDArray[np.uint16], stream: BinaryIO) -> bool:
-    """Read big-endian signed pixels into unsigned native ones, some at a time that stay in cache; say if all came."""
-    flat = counts.reshape(-1)
-    for at in range(0, flat.size, _SOME):
-        part = flat[at : at + _SOME]
-        if stream.readinto(part.view(np.uint8).data) != part.nbytes:  # type: ignore[attr-defined]
-            return False
-        if sys.byteorder == "little":
-            part.byteswap(inplace=True)
-        part ^= np.uint16(_OFFSET)
-    return True
 
 
 def _changed(path: Path, got: object) -> ReadError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -84,9 +85,14 @@ def _column(column: Column, values: Any) -> npt.NDArray[Any]:
 
 def _ascii(value: object) -> bytes:
     """Encode a text so that FITS can hold it."""
-    if isinstance(value, bytes):
-        value = value.decode("ascii", "replace")
-    text = " ".join(str(value).splitlines())
+    return _encoded(value if isinstance(value, bytes | str) else str(value))
+
+
+@functools.lru_cache(maxsize=1024)  # a column of many rows has few texts
+def _encoded(text: bytes | str) -> bytes:
+    """Encode a text, with ``?`` for what is not printable ASCII."""
+    text = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    text = " ".join(text.splitlines())
     return bytes(c if 32 <= c < 127 else 63 for c in text.encode("ascii", "replace"))
 
 
