@@ -96,12 +96,15 @@ class Frame:
     def variance(self) -> Float32:
         """Total variance (ny, nx) [(e-/s)^2]."""
         total = self.var_read + self.var_photon
-        return total if self.var_flat is None else total + self.var_flat
+        if self.var_flat is not None:
+            total += self.var_flat
+        return total
 
     @property
     def error(self) -> Float32:
         """One-sigma error (ny, nx) [e-/s]."""
-        return np.sqrt(self.variance)
+        total = self.variance
+        return np.sqrt(total, out=total)
 
 
 @dataclass(frozen=True, eq=False)
