@@ -270,7 +270,7 @@ def _cut(use: Bool, values: Float32, centre: float, limit: float) -> None:
 
 
 def _sums(values: npt.NDArray[np.floating], use: Bool) -> tuple[Float32, Float32]:
-    """Number and sum of the values that count in each cell."""
+    """Count and add up the values that are used in each cell."""
     shape = tuple(-(-n // CELL) for n in use.shape)
     count, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
     for band in row_bands((shape[0], use.shape[1])):

@@ -116,7 +116,7 @@ def _block_medians(
             if cell.size:
                 grid[j, i], count = _median(cell), cell.size
                 if above is not None:
-                    grid[j, i], count = _low_median(cell, grid[j, i] + above)
+                    grid[j, i], count = _low_median(cell, float(grid[j, i]) + above)
                 fraction[j, i] = count / ((y1 - y0) * (x1 - x0))
     return grid, fraction
 
@@ -136,7 +136,7 @@ def _middle(values: npt.NDArray[np.generic], count: int) -> float:
 
 def _low_median(values: npt.NDArray[np.generic], limit: float) -> tuple[float, int]:
     """Median and number of the values up to a limit no lower than the median; they went through `_median`."""
-    count = int(np.count_nonzero(values <= values.dtype.type(limit)))
+    count = int(np.count_nonzero(np.less_equal(values, limit)))
     if count < values.size:
         # all values of the lower half come first already
         lower = values[: values.size // 2 + 1]
