@@ -111,7 +111,9 @@ class Frame:
     def variance(self) -> Float32:
         """Total variance (ny, nx) [(e-/s)^2]."""
         total = self.var_read + self.var_photon
-        return total if self.var_flat is None else total + self.var_flat
+        if self.var_flat is not None:
+            total += self.var_flat
+        return total
 
     @property
     def error(self) -> Float32:

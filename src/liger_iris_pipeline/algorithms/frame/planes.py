@@ -65,8 +65,13 @@ def good_pixels(frame: Frame) -> Bool:
     ndarray (ny, nx) bool
         True where DO_NOT_USE is not set and rate and variances are finite.
     """
-    good: Bool = (frame.dq & Flag.DO_NOT_USE) == 0
-    good &= np.isfinite(frame.rate) & np.isfinite(frame.var_read) & np.isfinite(frame.var_photon)
+    good = np.empty(frame.dq.shape, dtype=bool)
+    unusable = np.uint32(Flag.DO_NOT_USE)
+    for rows in row_bands(good.shape):
+        part = good[rows]
+        np.equal(frame.dq[rows] & unusable, 0, out=part)
+        for plane in (frame.rate, frame.var_read, frame.var_photon):
+            part &= np.isfinite(plane[rows])
     return good
 
 

@@ -11,8 +11,8 @@ import scipy
 
 from liger_iris_pipeline.algorithms.frame.combine import Combined, combine_stack
 from liger_iris_pipeline.algorithms.frame.filters import binned
-from liger_iris_pipeline.algorithms.frame.planes import good_pixels, reference_pixels
-from liger_iris_pipeline.algorithms.frame.sources import low_mode, sample, source_mask
+from liger_iris_pipeline.algorithms.frame.planes import good_pixels, reference_pixels, row_bands
+from liger_iris_pipeline.algorithms.frame.sources import core, low_mode, sample, source_mask
 from liger_iris_pipeline.dq import Flag
 from liger_iris_pipeline.errors import InputError, complaint
 from liger_iris_pipeline.kinds import Float32, Frame
@@ -52,9 +52,10 @@ class Sky:
     level : float
         Sky rate of a median pixel [e-/s].
     model : ndarray (ny, nx) float32
-        What to subtract [e-/s]; finite everywhere.
+        What to subtract [e-/s]; finite everywhere. One number seen as a plane, which cannot be written to, if the sky
+        is constant.
     variance : ndarray (ny, nx) float32
-        Its variance [(e-/s)^2].
+        Its variance [(e-/s)^2], likewise.
     mode : str
         Value of SKYMODE: ``CONSTANT``, ``FRAMES`` or ``DITHERS``.
     """
@@ -104,12 +105,14 @@ def constant_sky(frame: Frame, *, sources: Bool | None = None) -> Sky:
     Single pixels are off by up to 0.4 % the other way at 20 electrons, where photon noise is
     skewed; means of cells are not.
     """
-    level, variance = _level(frame, source_mask(frame) if sources is None else sources)
+    good = good_pixels(frame)
+    found = source_mask(frame, good=good) if sources is None else sources
+    level, variance = _level(frame, found, good)
     shape = frame.rate.shape
     return Sky(
         level=level,
-        model=np.full(shape, level, dtype=np.float32),
-        variance=np.full(shape, variance, dtype=np.float32),
+        model=np.broadcast_to(np.float32(level), shape),
+        variance=np.broadcast_to(np.float32(variance), shape),
         mode="CONSTANT",
     )
 
@@ -206,7 +209,7 @@ def subtract_sky(frame: Frame, sky: Sky) -> Frame:
     -------
     Frame
         Rate less the model; the model's variance is added to ``var_photon``. Reference pixels
-        keep their value.
+        keep their value. The other planes are those of `frame`, not copies.
 
     Raises
     ------
@@ -214,15 +217,15 @@ def subtract_sky(frame: Frame, sky: Sky) -> Frame:
         If the sky has another shape.
     """
     _same_shape(frame, sky.model.shape)
-    border = reference_pixels(frame.dq)
-    zero = np.float32(0)
-    return Frame(
-        rate=frame.rate - np.where(border, zero, sky.model),
-        var_read=frame.var_read.copy(),
-        var_photon=frame.var_photon + np.where(border, zero, sky.variance),
-        dq=frame.dq.copy(),
-        var_flat=None if frame.var_flat is None else frame.var_flat.copy(),
-    )
+    rate, var_photon = (np.empty(frame.rate.shape, np.float32) for _ in range(2))
+    for rows in row_bands(rate.shape):
+        np.subtract(frame.rate[rows], sky.model[rows], out=rate[rows])
+        np.add(frame.var_photon[rows], sky.variance[rows], out=var_photon[rows])
+        border = reference_pixels(frame.dq[rows])
+        if border.any():
+            np.copyto(rate[rows], frame.rate[rows], where=border)
+            np.copyto(var_photon[rows], frame.var_photon[rows], where=border)
+    return replace(frame, rate=rate, var_photon=var_photon)
 
 
 def _same_shape(frame: Frame, shape: tuple[int, ...]) -> None:
@@ -233,38 +236,48 @@ def _same_shape(frame: Frame, shape: tuple[int, ...]) -> None:
         raise InputError(complaint("sky", "model", got, expected, remedy))
 
 
-def _level(frame: Frame, sources: Bool) -> tuple[float, float]:
+def _level(frame: Frame, sources: Bool, good: Bool) -> tuple[float, float]:
     """Sky level of a frame and its variance."""
-    good = good_pixels(frame)
     if not good.any():
         remedy = "leave the frame out"
         raise InputError(complaint("sky", "frame", "no good pixel", "some", remedy))
-    blank = good & ~sources
+    blank = np.greater(good, sources)
     # too little sky left between the sources: the low side of all pixels is the better guess
     if np.count_nonzero(blank) < max(CELL**2, 0.005 * np.count_nonzero(good)):
         blank = good.copy()
-    centre, spread = _core(sample(frame.rate, blank))
+    centre, spread = core(sample(frame.rate, blank))
     if spread > 0:  # unflagged hits and hot pixels must not enter the means of the cells
-        limit = np.float32(6.0 * spread)
-        blank &= np.abs(frame.rate - np.float32(centre)) <= limit
-    count, total = binned(blank, CELL), binned(np.where(blank, frame.rate, np.float32(0)), CELL)
+        _cut(blank, frame.rate, centre, 6.0 * spread)
+    count, total = _sums(frame.rate, blank)
     full = _full(count)
     means = (total[full] / count[full]).astype(np.float64)
     if means.size < FEWEST_CELLS:
         values = frame.rate[blank].astype(np.float64)
         return low_mode(values), np.pi / 2 * float(values.var()) / values.size
-    level, spread = _core(means)
-    light = np.where(good & sources, frame.rate - np.float32(level), np.float32(0))
+    level, spread = core(means)
+    count, total = _sums(frame.rate, good & sources)
+    light = total - np.float32(level) * count
     if not np.any(light > 0):
         return level, np.pi / 2 * spread**2 / means.size
-    return _without_halo(means, _scattered(binned(light, CELL))[full])
+    return _without_halo(means, _scattered(light)[full])
 
 
-def _core(values: Float64) -> tuple[float, float]:
-    """Centre and sigma of values whose high side is contaminated."""
-    centre = low_mode(values)
-    below = centre - values[values < centre]
-    return centre, 1.4826 * float(np.median(below)) if below.size else 0.0
+def _cut(use: Bool, values: Float32, centre: float, limit: float) -> None:
+    """Take out of `use` what is off the centre by more than the limit."""
+    for rows in row_bands(use.shape):
+        away = values[rows] - np.float32(centre)
+        use[rows] &= np.abs(away, out=away) <= np.float32(limit)
+
+
+def _sums(values: npt.NDArray[np.floating], use: Bool) -> tuple[Float32, Float32]:
+    """Count and add up the values that are used in each cell."""
+    shape = tuple(-(-n // CELL) for n in use.shape)
+    count, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    for band in row_bands((shape[0], use.shape[1])):
+        rows = slice(band.start * CELL, band.stop * CELL)
+        count[band] = binned(use[rows], CELL)
+        total[band] = binned(np.where(use[rows], values[rows], np.float32(0)), CELL)
+    return count, total
 
 
 def _full(count: npt.NDArray[np.floating]) -> Bool:
@@ -274,7 +287,7 @@ def _full(count: npt.NDArray[np.floating]) -> Bool:
 
 def _cell_means(image: npt.NDArray[np.floating], blank: Bool) -> Float64:
     """Means of the cells that are at least half blank."""
-    count, total = binned(blank, CELL), binned(np.where(blank, image, np.float32(0)), CELL)
+    count, total = _sums(image, blank)
     full = _full(count)
     return np.asarray(total[full] / count[full], dtype=np.float64)
 
@@ -339,8 +352,9 @@ def _masked_mean(
     shift, variance = float(np.mean(offsets)), 0.0
     if align:
         rest = replace(science, rate=science.rate - pattern)
-        if good_pixels(rest).any():
-            shift, variance = _level(rest, sources)
+        good = good_pixels(rest)
+        if good.any():
+            shift, variance = _level(rest, sources, good)
     level = float(np.median(pattern[seen])) + shift
     # where only the level is known, the pattern seen elsewhere is the error made
     power = (pattern[seen] + np.float32(shift - level)) ** 2 - stack.err[seen] ** 2
@@ -358,7 +372,8 @@ def _difference(frame: Frame, mask: Bool, other: Frame, other_mask: Bool) -> flo
     both = good_pixels(frame) & good_pixels(other) & ~mask & ~other_mask
     means = _cell_means(np.where(both, frame.rate - other.rate, np.float32(0)), both)
     if means.size < FEWEST_CELLS:
-        return _level(frame, mask)[0] - _level(other, other_mask)[0]
+        levels = [_level(f, m, good_pixels(f))[0] for f, m in ((frame, mask), (other, other_mask))]
+        return levels[0] - levels[1]
     return float(np.median(means))
 
 

@@ -39,13 +39,17 @@ def block_surface(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> Floa
     return np.asarray(left @ right)
 
 
-def block_factors(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> tuple[Float64, Float64]:
+def block_factors(
+    values: npt.ArrayLike, good: Bool, *, block: int = 64, above: float | None = None
+) -> tuple[Float64, Float64]:
     """Give the surface of :func:`block_surface` as a product, for those who need it row by row.
 
     Parameters
     ----------
     values, good, block
         As for :func:`block_surface`.
+    above : float, optional
+        Values more than this above the median of their block are left out, and the median is taken anew.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def block_factors(values: npt.ArrayLike, good: Bool, *, block: int = 64) -> tupl
     """
     image = np.asarray(values)
     ny, nx = image.shape
-    grid, fraction = _block_medians(image, good, block)
+    grid, fraction = _block_medians(image, good, block, above)
     solid = fraction >= min(0.1, float(fraction.max(initial=0.0)))
     solid &= fraction > 0
     left, across = _linear(ny, block), _linear(nx, block).T
@@ -83,11 +87,11 @@ def surface_rows(left: Float64, right: Float64, rows: slice) -> npt.NDArray[np.f
     ndarray (n, nx) float32
         Those rows.
     """
-    weights, lines = left[rows].astype(np.float32), right.astype(np.float32)
-    used = np.flatnonzero(weights.any(axis=0))
-    total = weights[:, used[:1]] * lines[used[0]]
-    for k in used[1:]:
-        total += weights[:, [k]] * lines[k]
+    used = np.flatnonzero(left[rows].any(axis=0))
+    weights, lines = left[rows, used].astype(np.float32), right[used].astype(np.float32)
+    total = weights[:, :1] * lines[0]
+    for k in range(1, len(used)):
+        total += weights[:, k : k + 1] * lines[k]
     return np.asarray(total)
 
 
@@ -99,9 +103,9 @@ def _edges(size: int, block: int) -> list[tuple[int, int]]:
 
 
 def _block_medians(
-    image: npt.NDArray[np.generic], good: Bool, block: int
+    image: npt.NDArray[np.generic], good: Bool, block: int, above: float | None = None
 ) -> tuple[Float64, Float64]:
-    """Median and fraction of the good, finite pixels in each block."""
+    """Median and fraction of the good, finite pixels in each block that are not too far above it."""
     rows, columns = _edges(image.shape[0], block), _edges(image.shape[1], block)
     grid = np.full((len(rows), len(columns)), np.nan)
     fraction = np.zeros(grid.shape)
@@ -110,17 +114,35 @@ def _block_medians(
             cell = image[y0:y1, x0:x1][good[y0:y1, x0:x1]]
             cell = cell[np.isfinite(cell)]
             if cell.size:
-                grid[j, i] = _median(cell)
-                fraction[j, i] = cell.size / ((y1 - y0) * (x1 - x0))
+                grid[j, i], count = _median(cell), cell.size
+                if above is not None:
+                    grid[j, i], count = _low_median(cell, float(grid[j, i]) + above)
+                fraction[j, i] = count / ((y1 - y0) * (x1 - x0))
     return grid, fraction
 
 
 def _median(values: npt.NDArray[np.generic]) -> float:
     """Median of finite values, which are put into another order; the mean of the middle two is taken in float64."""
-    middle = values.size // 2
-    values.partition(middle)
+    values.partition(values.size // 2)
+    return _middle(values, values.size)
+
+
+def _middle(values: npt.NDArray[np.generic], count: int) -> float:
+    """Median of the `count` lowest values, which are partitioned in their middle."""
+    middle = count // 2
     high = float(values[middle])
-    return high if values.size % 2 else 0.5 * (float(values[:middle].max()) + high)
+    return high if count % 2 else 0.5 * (float(values[:middle].max()) + high)
+
+
+def _low_median(values: npt.NDArray[np.generic], limit: float) -> tuple[float, int]:
+    """Median and number of the values up to a limit no lower than the median; they went through `_median`."""
+    count = int(np.count_nonzero(np.less_equal(values, limit)))
+    if count < values.size:
+        # all values of the lower half come first already
+        lower = values[: values.size // 2 + 1]
+        lower.partition(count // 2)
+        return _middle(lower, count), count
+    return _middle(values, count), count
 
 
 def _linear(size: int, block: int) -> Float64:
