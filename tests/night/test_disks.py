@@ -31,9 +31,10 @@ NAMESPACE = next(
 
 
 CHILD = """
-import contextlib, io, json, os, subprocess, sys
+import contextlib, io, json, os, subprocess, sys, tempfile
 from liger_iris_pipeline.cli.main import main
-for name, mount, arguments, out in json.load(sys.stdin):
+for name, mount, arguments, out, temporary in json.load(sys.stdin):
+    tempfile.tempdir = temporary
     if mount:
         subprocess.run(["sh", "-c", mount], check=True)
     said = io.StringIO()
@@ -87,8 +88,19 @@ MOUNTS = {
 }
 
 
+def replay_in_little_room(root, products, found_in):
+    """A job that replays a product with 100 kB for temporary files, where replay makes it again."""
+    temporary = root / "temporary"
+    temporary.mkdir()
+    product = next(products.glob("*_LVL1_0001.fits"))
+    places = [word for folder in found_in for word in ("--find-in", str(folder))]
+    command = f"mount -t tmpfs -o size=100k none {temporary}"
+    arguments = ["replay", str(product), *places]
+    return "temporary-full", command, arguments, str(temporary), str(temporary)
+
+
 @pytest.fixture(scope="module")
-def mounted(night, refs, tmp_path_factory):
+def mounted(night, refs, products, tmp_path_factory):
     """What iris-drs does behind every mount, in one child; the reads and the store afterwards as before."""
     root = tmp_path_factory.mktemp("mounts")
     reads = sorted(map(str, night.glob("*_IMG1_SCI_LVL0_0001-01-*.fits")))
@@ -100,7 +112,9 @@ def mounted(night, refs, tmp_path_factory):
         if NAMESPACE or name == "store":
             command = mount.format(out=out, refs=refs) if NAMESPACE else ""
             arguments = ["reduce", *reads, "--out", str(out), "--refs", str(refs)]
-            jobs.append((name, command, arguments, str(out)))
+            jobs.append((name, command, arguments, str(out), None))
+    if NAMESPACE:
+        jobs.append(replay_in_little_room(root, products, [night, refs]))
     before = contents(night) | contents(refs)
     done = subprocess.run(
         [*(NAMESPACE or ()), sys.executable, "-W", "ignore", "-c", CHILD],
@@ -115,14 +129,19 @@ def mounted(night, refs, tmp_path_factory):
     return {name: rest for name, *rest in map(json.loads, done.stdout.splitlines())}
 
 
+FAULTS = {name: expected for name, (_, expected) in MOUNTS.items()} | {
+    "temporary-full": r"disk: got 'No space left on device'"
+}
+
+
 @pytest.mark.parametrize(
-    "name", MOUNTS if NAMESPACE else [pytest.param("", id="mounts-are-not-allowed-here")]
+    "name", FAULTS if NAMESPACE else [pytest.param("", id="mounts-are-not-allowed-here")]
 )
 def test_a_disk_that_cannot_be_written(mounted, name):
     if not name:
         return
     status, said, made = mounted[name]
-    the_line(status, said, MOUNTS[name][1])
+    the_line(status, said, FAULTS[name])
     assert made == []
 
 
