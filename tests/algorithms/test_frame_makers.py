@@ -465,6 +465,20 @@ def test_the_supersky_is_the_pattern_that_was_put_in():
         np.testing.assert_array_equal(whole, by_rows)
 
 
+def test_an_error_that_all_skies_share_does_not_average_down():
+    """The noise of a dark, which is the same in all frames."""
+    rng = np.random.default_rng(52)
+    shape, level, own, shared = (256, 256), 15.0, 0.3, 0.6
+    dark = rng.normal(0, shared, shape)
+    skies = [frame(level + dark + rng.normal(0, own, shape), own) for _ in range(8)]
+    common = np.full(shape, shared / level)
+    with_it = make_supersky(skies, [level] * 8, common=common)
+    without = make_supersky(skies, [level] * 8)
+    scatter = np.sqrt(np.mean((with_it.data - 1.0) ** 2))
+    assert 0.5 < scatter / np.median(with_it.err) < 1.5
+    assert scatter / np.median(without.err) > 3.0
+
+
 def test_two_frames_and_frames_without_sky_make_no_supersky():
     flat = frame(np.full((32, 32), 5.0))
     with pytest.raises(InputError, match="supersky: frames: got 2, expected at least 3"):

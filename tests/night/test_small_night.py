@@ -8,7 +8,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from liger_iris_pipeline import models
 from liger_iris_pipeline.cli.main import main
+from liger_iris_pipeline.pipelines.make_supersky import CreateSuperskyPipeline
 
 
 def frames(products, level):
@@ -158,3 +160,28 @@ def test_info_and_show(products, tmp_path, capsys):
     picture = tmp_path / "m.png"
     assert main(["show", str(mosaic), "--in", "png", "--out", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+class _Apart(CreateSuperskyPipeline):
+    """A maker that hands out what it would combine."""
+
+    def make(self, items):
+        with self.opened(items[0]) as model:
+            self.both = self.reduced(model), self.reduced_apart(model)
+        return {}
+
+
+def test_errors_that_frames_share_are_kept_apart(products, refs):
+    maker = _Apart(refs=str(refs))
+    maker.run(str(frames(products, 1)[0])).close()
+    whole, apart = maker.both
+    np.testing.assert_array_equal(apart.frame.rate, whole.rate)
+    np.testing.assert_array_equal(apart.frame.dq, whole.dq)
+    good = (whole.dq & 1) == 0
+    total = apart.frame.var_read.astype(float) + apart.dark_err**2
+    np.testing.assert_allclose(total[good], whole.var_read[good], rtol=1e-5)
+    shared = (apart.flat_err * whole.rate) ** 2
+    np.testing.assert_allclose(shared[good], whole.var_flat[good], rtol=1e-4)
+    assert np.all(apart.dark_err[good] > 0)
+    with models.open(next(refs.glob("*_FLAT_*"))) as flat:
+        np.testing.assert_allclose(apart.flat_err[good], (flat.err / flat.data)[good], rtol=1e-6)

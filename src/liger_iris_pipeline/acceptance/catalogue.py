@@ -13,6 +13,7 @@ _ORDER = (
     "combination",
     "makers",
     "makers_frame",
+    "makers_sky",
     "store",
     "associations",
     "night",

@@ -18,6 +18,7 @@ from liger_iris_pipeline.calibration.checking import check_reference, verify_sto
 from liger_iris_pipeline.calibration.content import content_path
 from liger_iris_pipeline.calibration.context import (
     CONTEXTS,
+    CURRENT,
     Context,
     context_names,
     current_name,
@@ -39,6 +40,7 @@ from liger_iris_pipeline.calibration.rulebook import CONTEXT, Rulebook, load_rul
 from liger_iris_pipeline.calibration.rulesfile import Fallback, Rule
 from liger_iris_pipeline.calibration.selection import Mode, Question, judge_shape
 from liger_iris_pipeline.errors import (
+    ContextError,
     MissingReferenceError,
     ReferenceFileError,
     UsageError,
@@ -119,7 +121,7 @@ class Store:
                 complaint(
                     str(self.path),
                     "folder",
-                    "nothing",
+                    "a file" if self.path.exists() else "nothing",
                     "a folder of reference files",
                     "name it with --refs",
                 )
@@ -173,9 +175,14 @@ class Store:
         name = self._asked or current_name(self._root)
         if name is None:
             return _View(load_rulebook(CONTEXT), None)
-        if (self._root / CONTEXTS / f"{name}.yaml").exists() or self._asked is None:
+        if (self._root / CONTEXTS / f"{name}.yaml").exists():
             context = load_context(self._root, name)
             return _View(_rulebook(context), context)
+        if self._asked is None:
+            expected = f"the context that {CURRENT} names"
+            remedy = "put it back, or choose another with --context"
+            where = f"{self.path}/{CONTEXTS}/{name}.yaml"
+            raise ContextError(complaint(where, "file", "nothing", expected, remedy))
         try:
             return _View(load_rulebook(name), None)
         except UsageError:

@@ -33,7 +33,7 @@ from liger_iris_pipeline.models.reads import (
     is_usable_nominal,
     scan_reads,
 )
-from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window
+from liger_iris_pipeline.steps.base import IrisStep, Skipped, cut_window, expect_numbers
 
 __all__ = ["Fitting", "Level1Step"]
 
@@ -500,10 +500,13 @@ class Level1Step(IrisStep):
         try:
             with self.optional_reference(exposure, reftype) as reference:
                 where = reference.meta.filename or reftype
-                return tuple(
+                planes = tuple(
                     cut_window(getattr(reference, name), exposure.header, exposure.shape, where)
                     for name in names
                 )
+                if reftype in ("gain", "readnoise"):
+                    expect_numbers(planes[0], where, "SCI", above=0.0)
+                return planes
         except Skipped:
             return None
 

@@ -49,6 +49,7 @@ class CreatePhotomPipeline(ReducedMaker):
     spec = """
         standards = string(default='')           # Table of standards (ECSV): ra dec filter mag_ab mag_vega err
         clip      = float(min=2, default=4.0)    # Threshold of the clipping of measurements
+        correction_err = float(min=0, default=0.01)  # Error of the correction to infinity, common to all stars [mag]
     """
 
     def make(self, items: Sequence[Item]) -> Mapping[str, Any]:
@@ -62,7 +63,7 @@ class CreatePhotomPipeline(ReducedMaker):
         Returns
         -------
         dict of str to list
-            One row: filter, AB and Vega magnitude of 1 e-/s, error.
+            One row: filter, AB and Vega magnitude of 1 e-/s, error with that of the correction to infinity.
 
         Raises
         ------
@@ -87,8 +88,9 @@ class CreatePhotomPipeline(ReducedMaker):
                 complaint(self.standards, "standards", got, "at least one in the field", remedy)
             )
         found = zero_point(flux, flux_err, *known, clip=self.clip)
-        logger.info("%s: %.4f +- %.4f AB mag in %s", header.get("DETECTOR"), *found[::2], band)
-        return {"phot_table": [(band, found.ab, found.vega, found.err)]}
+        err = float(np.hypot(found.err, self.correction_err))
+        logger.info("%s: %.4f +- %.4f AB mag in %s", header.get("DETECTOR"), found.ab, err, band)
+        return {"phot_table": [(band, found.ab, found.vega, err)]}
 
     def get_pars(self) -> dict[str, Any]:
         """Give the parameters, of the table its name: INPUTS has its checksum."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from liger_iris_pipeline import models
 from liger_iris_pipeline.algorithms.frame import empty_sky, make_supersky
 from liger_iris_pipeline.models.bands import ScratchBands
@@ -47,8 +49,12 @@ class CreateSuperskyPipeline(ReducedMaker):
         with ScratchBands() as skies:
             for item in items:
                 with self.opened(item) as model:
-                    frame, level = empty_sky(self.reduced(model))
+                    reduced = self.reduced_apart(model)
+                frame, level = empty_sky(reduced.frame)
                 skies.add(frame)
                 levels.append(level)
-            made = make_supersky(skies, levels, clip=self.clip, memory_limit=self.memory)
+            common = np.hypot(reduced.dark_err * np.mean(1.0 / np.array(levels)), reduced.flat_err)
+            made = make_supersky(
+                skies, levels, common=common, clip=self.clip, memory_limit=self.memory
+            )
         return {"data": made.data, "err": made.err, "dq": made.dq}

@@ -39,6 +39,7 @@ __all__ = [
     "PinnedSource",
     "Skipped",
     "cut_window",
+    "expect_numbers",
 ]
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,30 @@ def cut_window(plane: Any, header: Mapping[str, Any], shape: tuple[int, int], na
             )
         )
     return part
+
+
+def expect_numbers(plane: Any, name: str, hdu: str, *, above: float = -np.inf) -> None:
+    """Refuse a plane of a reference that has no number a pixel can be corrected with.
+
+    Parameters
+    ----------
+    plane : ndarray (ny, nx)
+        The plane, or the part of it that a frame covers.
+    name, hdu : str
+        File name of the reference and name of the plane, for the message.
+    above : float, optional
+        What a number must be larger than.
+
+    Raises
+    ------
+    ReferenceFileError
+        If not one pixel has such a number.
+    """
+    if not np.any(np.isfinite(plane) & (plane > above)):
+        limit = "" if above == -np.inf else f" above {above:g}"
+        got, expected = f"no finite value{limit}", "one at least"
+        remedy = "make it anew or choose another"
+        raise ReferenceFileError(complaint(name, hdu, got, expected, remedy))
 
 
 def _expect_type(name: str, got: str, expected: str) -> None:
@@ -393,7 +418,12 @@ class IrisStep(Step):  # type: ignore[misc]
     def cut(self, reference: Any, model: Any, *names: str) -> list[Any]:
         """Give planes of a reference, cut to the window of a frame."""
         header, where = model.header_mapping(), reference.meta.filename or "reference"
-        return [cut_window(getattr(reference, name), header, model.shape, where) for name in names]
+        planes = {
+            name: cut_window(getattr(reference, name), header, model.shape, where) for name in names
+        }
+        if "data" in planes:
+            expect_numbers(planes["data"], where, "SCI")
+        return list(planes.values())
 
     # --- provenance and saving ------------------------------------------------------------------------------------
 

@@ -83,6 +83,7 @@ def make_supersky(
     skies: Sequence[Frame] | Bands,
     levels: Sequence[float],
     *,
+    common: npt.ArrayLike = 0.0,
     block: int = 16,
     width: float = 2.0,
     clip: float = 4.0,
@@ -97,6 +98,9 @@ def make_supersky(
         than the size of a source.
     levels : sequence of float
         Their sky levels [e-/s].
+    common : array_like (ny, nx), optional
+        Error that all frames share, relative to the sky, and that is not in their variances: it
+        does not average down.
     block, width : optional
         Scale of the pattern, as for :func:`~.surface.smooth_surface`.
     clip, memory_limit : optional
@@ -128,7 +132,7 @@ def make_supersky(
     good = np.isfinite(mean) & ~border & ((dq & np.uint32(Flag.DO_NOT_USE)) == 0)
     surface = smooth_surface(mean, good, block=block, width=width)
     level = float(np.median(surface[good])) if good.any() else 1.0
-    error = surface_error(err, good, block=block, width=width) / level
+    error = surface_error(np.hypot(err, common), good, block=block, width=width) / level
     surface, error[border] = np.where(border, 1.0, surface / level), 0.0
     return Reference(surface.astype(np.float32), error.astype(np.float32), _always(bands))
 
