@@ -211,7 +211,7 @@ static size_t count_slots(const iris_ramp *ramp)
 static bool allocate(iris_ramp *ramp)
 {
 	ramp->nslot = count_slots(ramp);
-	ramp->arena = iris_reserve(ramp->nslot * ramp->npixel, 2);
+	ramp->arena = iris_reserve_planes(ramp->nslot * ramp->npixel, 2);
 	ramp->vacant = iris_reserve(ramp->nslot, sizeof(*ramp->vacant));
 	return ramp->arena != NULL && ramp->vacant != NULL
 		&& allocate_tables(ramp)
