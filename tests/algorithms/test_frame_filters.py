@@ -153,7 +153,7 @@ def test_seams_are_as_wide_as_the_nearest_detection_says():
         assert inside == (away.min() <= max(width[k - 1] for k in nearest))
 
 
-@pytest.mark.parametrize("radius", [1, 5, 12, 25, 60, 150])
+@pytest.mark.parametrize("radius", [1, 5, 12, 18, 25, 60, 150])
 def test_seams_of_all_sizes_are_right_to_the_cell_they_are_drawn_in(radius):
     away = np.hypot(*(np.indices((4 * radius + 40, 4 * radius + 60)) - (2 * radius + 17)))
     found = away < radius
