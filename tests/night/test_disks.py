@@ -156,9 +156,9 @@ def test_a_file_that_vanishes_after_the_scan(exposure, refs, tmp_path, monkeypat
     out = tmp_path / "out"
     load = rawfile.Read.load
 
-    def vanish(self):
+    def vanish(self, *args, **kwargs):
         self.path.unlink(missing_ok=True)
-        return load(self)
+        return load(self, *args, **kwargs)
 
     monkeypatch.setattr(rawfile.Read, "load", vanish)
     status = main(["reduce", str(exposure), "--out", str(out), "--refs", str(refs)])
