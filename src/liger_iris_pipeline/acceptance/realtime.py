@@ -94,8 +94,8 @@ class _Watch:
         self.raw.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, exit_when_idle: float = 3.0) -> None:
-        """Begin to watch, or go on after a kill."""
+    def start(self, *, exit_when_idle: float = 15.0) -> None:
+        """Begin to watch, or go on after a kill; between two exposures of a played night are 10 s."""
         command = [sys.executable, "-m", "liger_iris_pipeline.cli.main", "watch", str(self.raw)]
         command += ["--out", str(self.out), "--refs", str(self.home / "refs"), "--workers", "2"]
         command += ["--idle", "60", "--exit-when-idle", str(exit_when_idle)]

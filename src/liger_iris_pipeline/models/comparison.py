@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 
 from liger_iris_pipeline.errors import ProductError, complaint
 from liger_iris_pipeline.models.provenance import CARDS, parameters_of
@@ -206,7 +207,7 @@ def compare(a: Path, b: Path, *, planes: Iterable[str] | None = None) -> Compari
 class _Content:
     """What a product holds."""
 
-    headers: Mapping[str, fits.Header]
+    headers: Mapping[str, Mapping[str, Any]]
     images: Mapping[str, npt.NDArray[Any]]
     tables: Mapping[str, Any]
     records: Mapping[str, list[dict[str, Any]]]
@@ -216,7 +217,7 @@ def _read(path: Path) -> _Content:
     """Read a product whole."""
     try:
         with fits.open(path, memmap=False) as hdus:
-            headers = {h.name or "PRIMARY": h.header.copy() for h in hdus if h.name != "ASDF"}
+            headers = {h.name or "PRIMARY": _values(h.header) for h in hdus if h.name != "ASDF"}
             images = {h.name or "PRIMARY": h.data for h in hdus if h.is_image and h.size}
             tables = {
                 h.name: np.array(h.data)
@@ -232,6 +233,17 @@ def _read(path: Path) -> _Content:
             complaint(path, "file", str(error), "a FITS product", "check the path and the file")
         ) from error
     return _Content(headers, images, tables, records)
+
+
+def _values(header: fits.Header) -> dict[str, Any]:
+    """Give the values of a header; of a card that cannot be read, its text."""
+    found: dict[str, Any] = {}
+    for card in header.cards:
+        try:
+            found[card.keyword] = header[card.keyword]
+        except VerifyError:
+            found[card.keyword] = str(card.image)
+    return found
 
 
 def _headers(one: _Content, two: _Content) -> Iterable[Change]:

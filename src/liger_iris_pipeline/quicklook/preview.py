@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 from astropy.visualization import AsinhStretch, ZScaleInterval
 from PIL import Image
 
@@ -76,12 +77,13 @@ def _image_of(path: Path) -> npt.NDArray[Any]:
                 else next((h for h in hdus if h.is_image and h.header["NAXIS"] >= 2), None)
             )
             data = None if hdu is None else hdu.data
-            bad = hdus["DQ"].data & 1 if "DQ" in hdus else None
+            flags = hdus["DQ"].data if "DQ" in hdus else None
     except Fault as fault:
         raise fault.as_error(path, ProductError) from fault
-    except OSError as error:
+    except (OSError, TypeError, ValueError, VerifyError) as error:
+        said = " ".join(str(error).split())
         raise ProductError(
-            complaint(path, "file", str(error), "a FITS file", "check the path")
+            complaint(path, "file", said, "a FITS file", "check the path")
         ) from error
     if data is None:
         raise ProductError(
@@ -93,8 +95,8 @@ def _image_of(path: Path) -> npt.NDArray[Any]:
         raise ProductError(
             complaint(path, "image", f"{data.ndim} axes", "2 or 3", "choose another file")
         )
-    if bad is not None and bad.shape == data.shape:
-        data = np.where(bad, np.nan, data)
+    if flags is not None and flags.shape == data.shape and flags.dtype.kind in "iu":
+        data = np.where(flags & 1, np.nan, data)
     return data
 
 
