@@ -73,7 +73,7 @@ class Watched:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         return self
 
-    def end(self, timeout=120):
+    def end(self, timeout=600):
         """Wait until it has nothing left to do."""
         assert self.process.wait(timeout) == 0, self.log.read_text()
 
@@ -89,7 +89,7 @@ class Watched:
             shutil.copyfile(path, hidden)
             hidden.rename(self.folder / (name or path.name))
 
-    def until(self, condition, timeout=60):
+    def until(self, condition, timeout=300):
         """Wait for something."""
         end = time.monotonic() + timeout
         while not condition():
